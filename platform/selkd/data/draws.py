@@ -58,7 +58,8 @@ def uniform(
     if dtype == torch.float64:
         high, low = words(seed, step, rows, stream, 2 * count).view(len(rows), count, 2).unbind(-1)
         return ((high >> 5 << 26) + (low >> 6)).to(dtype) * 2.0**-53
-    return ((words(seed, step, rows, stream, count) >> 8).to(torch.float32) * 2.0**-24).to(dtype)
+    assert dtype == torch.float32, "narrower numbers would round up to 1"
+    return (words(seed, step, rows, stream, count) >> 8).to(dtype) * 2.0**-24
 
 
 def integers(seed: int, step: int | Tensor, rows: Tensor, stream: str, count: int = 1, *, high: int | Tensor) -> Tensor:
