@@ -25,16 +25,21 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    crop: int = Field(0, ge=0, le=64, description="Pixels of zero padding from which a window of the old size is cut.")
-    flip: bool = Field(False, description="Mirror half of the images left to right.")
+    crop: int = Field(
+        default=0, ge=0, le=64, description="Pixels of zero padding from which a window of the old size is cut."
+    )
+    flip: bool = Field(default=False, description="Mirror half of the images left to right.")
     erase: float = Field(
-        0.0, ge=0, le=1, description="Chance that a rectangle of 2-33 % of the area is set to the data's mean."
+        default=0.0, ge=0, le=1, description="Chance that a rectangle of 2-33 % of the area is set to the data's mean."
     )
     mixup: float = Field(
-        0.0, ge=0, le=100, description="Beta parameter of the share at which two images are blended; 0 is off."
+        default=0.0, ge=0, le=100, description="Beta parameter of the share at which two images are blended; 0 is off."
     )
     cutmix: float = Field(
-        0.0, ge=0, le=100, description="Beta parameter of the area that stays when a patch is pasted in; 0 is off."
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Beta parameter of the area that stays when a patch is pasted in; 0 is off.",
     )
 
     @property
