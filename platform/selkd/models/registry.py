@@ -1,0 +1,104 @@
+"""The registry of architectures: a name, its settings, and the function that builds it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from selkd.errors import UserError, nearest
+
+
+class Settings(BaseModel):
+    """Settings of a family; the bare class is that of a family without any."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a network reads and answers: square images in, one logit per output."""
+
+    channels: int
+    outputs: int
+    image_size: int
+
+
+Builder = Callable[[str, Interface, Any], nn.Module]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Architectures that share their settings and their builder."""
+
+    names: tuple[str, ...]
+    settings: type[Settings]
+    build: Builder
+
+
+FAMILIES: list[Family] = []
+
+
+def family(names: Iterable[str], settings: type[Settings] = Settings) -> Callable[[Builder], Builder]:
+    """Make the architectures `names` known; the decorated function builds each of them."""
+
+    def register(build: Builder) -> Builder:
+        FAMILIES.append(Family(tuple(names), settings, build))
+        return build
+
+    return register
+
+
+def names() -> list[str]:
+    """Every architecture, family by family."""
+    return [name for family in FAMILIES for name in family.names]
+
+
+def find(name: str) -> Family:
+    for family in FAMILIES:
+        if name in family.names:
+            return family
+    torchvision = f"torchvision:{name}"
+    hint = f"Did you mean {torchvision!r}?" if torchvision in names() else nearest(name, names())
+    raise UserError(f"{name!r} is not an architecture. {hint}")
+
+
+def check(name: str, settings: Mapping[str, Any]) -> Settings:
+    """The settings of architecture `name`, validated; what is wrong with them is said all at once."""
+    allowed = find(name).settings
+    try:
+        return allowed.model_validate(dict(settings))
+    except ValidationError as error:
+        faults = [_fault(name, allowed, fault) for fault in error.errors(include_url=False)]
+        raise UserError(" ".join(faults)) from None
+
+
+def _fault(name: str, allowed: type[Settings], fault: Any) -> str:
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"{name} has no setting {key!r}. {nearest(key, allowed.model_fields)}"
+    return f"{name}.{key}: {fault['input']!r} is refused: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+
+
+def build(name: str, *, channels: int, outputs: int, image_size: int, **settings: Any) -> nn.Module:
+    """A freshly initialised network; images it cannot read are refused here, not in training."""
+    checked = check(name, settings)
+    try:
+        network = find(name).build(name, Interface(channels, outputs, image_size), checked)
+        logits = _try(network, torch.zeros(2, channels, image_size, image_size, device="meta"))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{name} does not read {channels} x {image_size} x {image_size} images ({str(error).splitlines()[0]}). Choose another "
+            "architecture or image size."
+        ) from None
+    assert logits.shape == (2, outputs), f"{name} answers {tuple(logits.shape)} for (2, {outputs})"
+    return network
+
+
+@torch.no_grad()
+def _try(network: nn.Module, images: Tensor) -> Tensor:
+    """What the network would answer, by shapes alone: no arithmetic, no statistics touched, no random draws."""
+    state = {key: value.to("meta") for key, value in network.state_dict().items()}
+    return torch.func.functional_call(network, state, images)
