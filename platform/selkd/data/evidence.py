@@ -29,7 +29,7 @@ STATISTICS_ROWS = 1024
 
 Create = Callable[[str, tuple[int, ...], str], np.ndarray]
 
-_verified: set[tuple[str, int, int, int]] = set()
+_verified: set[tuple[str, int, int, int, str]] = set()
 
 
 class Evidence(Mapping[str, np.ndarray]):
@@ -113,7 +113,8 @@ def _write(folder: Path, key: Mapping[str, Any], make: Callable[[Create], None])
         for array in arrays:
             array.flush()
         checksums = {file.stem: checksum(file) for file in sorted(part.glob("*.npy"))}
-        write_json(part / "meta.json", {"key": dict(key), "checksums": checksums})
+        content = {"key": dict(key), "checksums": checksums}
+        write_json(part / "meta.json", {**content, "fingerprint": fingerprint(content)})
 
 
 def _reserve(file: Path) -> None:
@@ -132,19 +133,23 @@ def _read(folder: Path) -> Evidence:
         raise FileNotFoundError(folder)
     try:
         meta = read_json(folder / "meta.json")
-        key, checksums = meta["key"], dict(meta["checksums"])
-    except (UserError, KeyError, TypeError, ValueError) as error:
+        content = {"key": meta["key"], "checksums": meta["checksums"]}
+        sound = meta["fingerprint"] == fingerprint(content)
+    except (UserError, KeyError, TypeError) as error:
         raise Damaged(f"{folder / 'meta.json'} is missing or unreadable") from error
-    if fingerprint(key) != folder.name:
+    if not sound:
+        raise Damaged(f"{folder / 'meta.json'} is corrupt (its fingerprint differs)")
+    if fingerprint(content["key"]) != folder.name:
         raise Damaged(f"{folder / 'meta.json'} describes other evidence")
-    return Evidence(folder, {name: _map(folder / f"{name}.npy", expected) for name, expected in checksums.items()})
+    arrays = {name: _map(folder / f"{name}.npy", expected) for name, expected in content["checksums"].items()}
+    return Evidence(folder, arrays)
 
 
 def _map(file: Path, expected: str) -> np.ndarray:
     """Map one array; its checksum is compared once per process, until the file changes."""
     try:
         status = file.stat()
-        seen = (str(file), status.st_ino, status.st_size, status.st_mtime_ns)
+        seen = (str(file), status.st_ino, status.st_size, status.st_mtime_ns, expected)
         if seen not in _verified:
             if checksum(file) != expected:
                 raise Damaged(f"{file} is corrupt (its checksum differs)")
