@@ -1,0 +1,45 @@
+"""All commands, by group."""
+
+from typing import Annotated
+
+import typer
+
+from selkd.cli import care, data, demo, train, use
+
+app = typer.Typer(
+    name="selkd",
+    help="Selective knowledge distillation: small students for the categories you need.",
+    epilog="First time? Run `selkd demo`. Every command explains itself: `selkd train --help`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"selkd {version('selkd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def selkd(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+START, USE, CARE = "Start", "Use a student", "Look after things"
+app.command(rich_help_panel=START)(demo.demo)
+app.command(rich_help_panel=START)(train.teach)
+app.command(rich_help_panel=START)(train.train)
+app.command(rich_help_panel=USE)(use.evaluate)
+app.command(rich_help_panel=USE)(use.predict)
+app.command(rich_help_panel=USE)(use.export)
+app.add_typer(data.app, name="data", rich_help_panel=CARE)
+app.command(rich_help_panel=CARE)(care.doctor)
+app.command(rich_help_panel=CARE)(care.sync)
+app.command(rich_help_panel=CARE)(care.ui)

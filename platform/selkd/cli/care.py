@@ -1,0 +1,61 @@
+"""`selkd doctor`, `selkd sync` and `selkd ui`."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from selkd.cli import show
+
+Quick = Annotated[bool, typer.Option("--quick", help="Only what takes under a second.")]
+
+
+def doctor(quick: Quick = False, json: show.Json = False) -> None:
+    """Check installation, devices, Ray, MLflow, disk space and data, and say what to do.
+
+    Exit code 1 when something that selkd needs is broken.
+    """
+    from selkd.cli.checks import run_checks
+
+    checks = run_checks(quick)
+    if json:
+        show.print_json([check.__dict__ for check in checks])
+    else:
+        marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "broken": "[bold red]broken[/]"}
+        for check in checks:
+            show.out.print(f"{marks[check.state]:<8} {check.name}: ", end="")
+            show.out.print(check.found, markup=False, highlight=False)
+            if check.remedy:
+                show.out.print(f"         {check.remedy}", style="dim", markup=False, highlight=False)
+    if any(check.state == "broken" for check in checks):
+        raise typer.Exit(1)
+
+
+def sync(json: show.Json = False) -> None:
+    """Deliver to MLflow what a slow or absent server has not received yet."""
+    from selkd.config import Workspace
+    from selkd.tracking import sync as run
+
+    delivered = run(Workspace.default().root)
+    if json:
+        show.print_json(dict(delivered))
+        return
+    for trial, events in delivered:
+        show.out.print(f"{trial}: {events} events delivered", highlight=False)
+    if not delivered:
+        show.out.print("Everything is delivered.")
+
+
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the page.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default admits this machine only.")] = "127.0.0.1",
+) -> None:
+    """Open MLflow's pages on the recorded students. Ctrl-C ends it."""
+    from selkd.config import Workspace
+    from selkd.tracking import tracking_uri
+
+    uri = tracking_uri(Workspace.default().root)
+    show.out.print(f"http://{host}:{port} shows {uri}", highlight=False)
+    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])

@@ -1,0 +1,123 @@
+"""How results look in a terminal, and to a machine."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from selkd.training.loop import Epoch
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, such as `objective.epsilon=2`.")
+]
+
+
+def fail(message: str) -> None:
+    err.print("[bold red]error[/]", end=" ")
+    err.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(content: Any) -> None:
+    """JSON on standard output; what is not a number is null."""
+    typer.echo(json.dumps(_plain(content), indent=2, sort_keys=True, default=str))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    found = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        found.add_row(*row)
+    out.print(found)
+
+
+@contextmanager
+def progress(title: str, quiet: bool = False) -> Iterator["Callable[[Epoch], None]"]:
+    """A bar that advances with every epoch; a line an epoch where there is no terminal."""
+    if quiet:
+        yield lambda _: None
+        return
+    if not err.is_terminal:
+        yield lambda epoch: err.print(f"{title}: epoch {epoch.epoch} of {epoch.epochs}, {_scores(epoch)}", soft_wrap=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[scores]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
+        task = bar.add_task(title, total=None, scores="")
+        yield lambda epoch: bar.update(task, total=epoch.epochs, completed=epoch.epoch, scores=_scores(epoch))
+
+
+@contextmanager
+def steps(total: int, quiet: bool = False) -> "Iterator[Callable[[str], Callable[[Epoch], None]]]":
+    """One bar over `total` runs; call the result with a run's title to get what hears of its epochs."""
+    if quiet:
+        yield lambda _: lambda _: None
+        return
+    if not err.is_terminal:
+        yield _lines(total)
+        return
+    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[scores]}"))
+    with Progress(*columns, console=err) as bar:
+        whole, current = bar.add_task("all runs", total=total, scores=""), bar.add_task("", total=None, scores="")
+
+        def start(title: str) -> "Callable[[Epoch], None]":
+            bar.reset(current, description=title, total=None, scores="")
+
+            def hear(epoch: "Epoch") -> None:
+                bar.update(current, total=epoch.epochs, completed=epoch.epoch, scores=_scores(epoch))
+                if epoch.epoch == epoch.epochs:
+                    bar.advance(whole)
+
+            return hear
+
+        yield start
+
+
+def _lines(total: int) -> "Callable[[str], Callable[[Epoch], None]]":
+    done = 0
+
+    def start(title: str) -> "Callable[[Epoch], None]":
+        def hear(epoch: "Epoch") -> None:
+            nonlocal done
+            if epoch.epoch == epoch.epochs:
+                done += 1
+                err.print(f"[{done} of {total}] {title}: {_scores(epoch)}", markup=False, soft_wrap=True)
+
+        return hear
+
+    return start
+
+
+def _scores(epoch: "Epoch") -> str:
+    metrics = epoch.metrics
+    shown = ["loss " + number(metrics.get("train/loss"))]
+    for name in ("accuracy", "balanced"):
+        if (value := metrics.get(f"validation/{name}")) is not None:
+            shown.append(f"validation {name} {number(value)}")
+    return ", ".join(shown)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,71 @@
+"""`selkd evaluate`, `selkd predict` and `selkd export`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from selkd.cli import show
+
+Student = Annotated[str, typer.Argument(help="A run's key, or a folder that holds a student.", show_default=False)]
+
+
+def evaluate(
+    student: Student,
+    part: Annotated[Literal["validation", "test"], typer.Option(help="Which rows; a reading of test is recorded.")] = "validation",
+    json: show.Json = False,
+) -> None:
+    """Score a recorded student again on the rows of its run.
+
+    **Example**: `selkd evaluate open-selkd-1f3a5c7e90 --part test`
+    """
+    from selkd.students import evaluate as run
+
+    metrics = run(student, part)
+    if json:
+        show.print_json(metrics)
+        return
+    show.table(f"{student}, {part}", ["metric", "value"], [[k, show.number(v, 4)] for k, v in metrics.items()])
+
+
+def predict(
+    student: Student,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV file instead of a table.")] = None,
+    json: show.Json = False,
+) -> None:
+    """Answer for image files: the category, or "not selected".
+
+    **Example**: `selkd predict open-selkd-1f3a5c7e90 photos/ --output answers.csv`
+    """
+    from selkd.students import predict as run
+
+    frame = run(student, images)
+    if output is not None:
+        frame.to_csv(output, index=False)
+        show.out.print(f"{len(frame)} answers in {output}", highlight=False)
+    elif json:
+        show.print_json(frame.to_dict("records"))
+    else:
+        rows = [[str(r.file), str(r.answer), show.number(float(str(r.probability)))] for r in frame.itertuples()]
+        show.table(student, ["file", "answer", "probability"], rows)
+
+
+def export(
+    student: Student,
+    output: Annotated[Path, typer.Argument(help="File to write, for example student.pt2.", show_default=False)],
+    json: show.Json = False,
+) -> None:
+    """Write a student as one torch.export program: preprocessing, category names and threshold inside.
+
+    The file is loaded again and compared with the student before it gets its name.
+
+    **Example**: `selkd export open-selkd-1f3a5c7e90 student.pt2`
+    """
+    from selkd.students import export as run
+
+    difference = run(student, output)
+    if json:
+        show.print_json({"file": output, "largest_difference": difference})
+        return
+    show.out.print(f"{output}: checked against the student, largest difference {difference:.1g}", highlight=False)

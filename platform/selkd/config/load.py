@@ -1,0 +1,174 @@
+"""Configuration files: YAML read safely, dotted overrides, and errors that name file, key, value and remedy."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from selkd.errors import UserError, nearest
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 20
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only: no tags, no anchors (a small file can unfold to gigabytes), no key twice, 1e-4 is a number."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.constructor.ConstructorError(
+                None, None, "anchors and aliases are not read: write the value out", event.start_mark
+            )
+        if self.depth > MAX_DEPTH:
+            raise yaml.constructor.ConstructorError(None, None, "nested too deeply", event.start_mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool):
+                raise yaml.constructor.ConstructorError(None, None, "keys must be plain words", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+_Loader.yaml_implicit_resolvers = {  # dates stay text: no key of ours is a date
+    first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+    for first, found in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def parse(text: str, source: str) -> Any:
+    """The plain data of a YAML text."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}, line {mark.line + 1}" if mark else source
+        raise UserError(f"{where}: {problem}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file whose top level is a mapping."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES} bytes; is it a configuration?")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; is it a configuration?") from None
+    found = parse(text, str(path))
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected `key: value` lines at the top, found a {type(found).__name__}")
+    return found
+
+
+def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """A copy of `config` with dotted settings such as `objective.epsilon=2` applied; values are read as YAML."""
+    merged = _copy(config)
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key or not all(key.split(".")):
+            raise UserError(f"{setting!r}: write an override as key=value, for example objective.epsilon=2")
+        *parents, leaf = key.split(".")
+        place = merged
+        for depth, parent in enumerate(parents, 1):
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{setting!r}: {'.'.join(parents[:depth])} is a value, not a group of keys")
+        place[leaf] = parse(value, f"override {key}")
+    return merged
+
+
+def validate[M: BaseModel](model: type[M], config: Any, source: str) -> M:
+    """`config` as `model`, or one readable error with a line for every fault."""
+    try:
+        return model.model_validate(config)
+    except ValidationError as error:
+        faults = [_fault(model, fault, config) for fault in error.errors(include_url=False)]
+        raise UserError("\n".join(f"{source}: {fault}" for fault in dict.fromkeys(faults))) from None
+
+
+def _copy(value: Any) -> Any:
+    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def _fault(model: type[BaseModel], fault: Any, config: Any) -> str:
+    path = _written(fault["loc"], config)
+    key = ".".join(str(part) for part in path) or "configuration"
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key. {nearest(str(path[-1]), keys_at(model, fault['loc'][:-1]))}"
+        case "missing":
+            return f"{key}: missing. Add it."
+        case "union_tag_not_found":
+            return f"{key}.name: missing. Add it."
+        case "union_tag_invalid":
+            allowed = [tag.strip("' ") for tag in fault["ctx"]["expected_tags"].split(",")]
+            return f"{key}.name: {fault['ctx']['tag']!r} is unknown. {nearest(str(fault['ctx']['tag']), allowed)}"
+        case "literal_error":
+            allowed = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+            return f"{key}: {_short(fault['input'])} is not allowed. {nearest(str(fault['input']), allowed)}"
+        case "value_error":
+            return f"{key}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
+    return f"{key}: {_short(fault['input'])} is refused: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+
+
+def _written(loc: Sequence[str | int], config: Any) -> list[str | int]:
+    """The location as the user wrote it: without the tags that a discriminated union puts into it."""
+    path: list[str | int] = []
+    for index, part in enumerate(loc):
+        known = isinstance(config, Mapping) and (part in config or index == len(loc) - 1)
+        if known or isinstance(config, list | tuple) or not isinstance(config, Mapping):
+            path.append(part)
+            try:
+                config = config[part]
+            except (KeyError, IndexError, TypeError):
+                config = None
+    return path
+
+
+def keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Names of the fields that are allowed at a location of `model`."""
+    found: Any = model
+    for part in loc:
+        fields = getattr(found, "model_fields", {})
+        if part in fields:
+            found = fields[str(part)].annotation
+        else:  # the tag of a union member
+            members = getattr(found, "__args__", ())
+            found = next((m for m in members if _tag(m) == part), None)
+    return list(getattr(found, "model_fields", {}))
+
+
+def _tag(member: Any) -> Any:
+    field = getattr(member, "model_fields", {}).get("name")
+    return field.default if field else None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,191 @@
+"""The training loop. It knows neither Ray nor MLflow: one process or a torch.distributed group, a debugger welcome."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from selkd.data import Part
+from selkd.errors import UserError
+from selkd.objectives import Objective, View
+from selkd.training.batches import Batch, Batches
+from selkd.training.checkpoints import Checkpoints
+from selkd.training.optimisers import OptimiserSettings
+from selkd.training.randomness import RowKeys
+from selkd.training.schedules import Schedule
+from selkd.training.steppers import PlainStepper
+from selkd.training.workers import Workers
+
+CHECK_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did: reported when it ends."""
+
+    epoch: int
+    epochs: int
+    step: int
+    metrics: dict[str, float]
+
+
+@dataclass
+class Loop:
+    """One student in training."""
+
+    model: nn.Module
+    objective: Objective
+    batches: Batches
+    validate: Callable[[nn.Module], dict[str, float]]
+    score: str  # the validation metric that chooses the best epoch; larger is better
+    optimiser: OptimiserSettings
+    schedule: Schedule
+    total_steps: int
+    device: torch.device
+    workers: Workers = field(default_factory=Workers)
+    precision: str = "float32"
+    clip: float | None = None
+    accumulate: int = 1
+    keys: RowKeys = field(default_factory=RowKeys)
+    seed: int = 0
+
+    def fit(self, checkpoints: Checkpoints | None, report: Callable[[Epoch], None] = lambda _: None) -> None:
+        """Train from the last checkpoint, or from the start, to the end."""
+        trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
+        optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        stepper = PlainStepper(trained.parameters(), optimiser, self.workers, clip=self.clip, scaler=scaler)
+        step, best = 0, -math.inf
+        if checkpoints is not None and (state := checkpoints.last()) is not None:
+            trained.load_state_dict(state["trained"])
+            optimiser.load_state_dict(state["optimiser"])
+            scaler.load_state_dict(state["scaler"])
+            step, best = state["step"], state["best"]
+        per_epoch = len(self.batches)
+        epochs = math.ceil(self.total_steps / per_epoch)
+        while step < self.total_steps:
+            epoch, stop = step // per_epoch, min((step // per_epoch + 1) * per_epoch, self.total_steps)
+            metrics = self._train_epoch(stepper, epoch, step, stop)
+            step = stop
+            metrics |= {f"validation/{k}": v for k, v in self._validated().items()}
+            better = metrics[f"validation/{self.score}"] > best
+            best = metrics[f"validation/{self.score}"] if better else best
+            state = {
+                "trained": trained.state_dict(), "optimiser": optimiser.state_dict(),
+                "scaler": scaler.state_dict(), "step": step, "best": best,
+            }  # fmt: skip
+            reached = Epoch(epoch + 1, epochs, step, metrics)
+            self.workers.lead(lambda: _keep(checkpoints, state, reached, better, report))
+
+    def _train_epoch(self, stepper: PlainStepper, epoch: int, start: int, stop: int) -> dict[str, float]:
+        """One epoch's updates; returns the mean of every term over the rows seen."""
+        self.model.train()
+        self.objective.train()
+        per_epoch = len(self.batches)
+        began, rows, watch = time.perf_counter(), 0, _Watch()
+        for batch in self.batches.epoch(epoch, start - epoch * per_epoch, stop - epoch * per_epoch):
+            terms = self._terms(batch)
+            loss = sum(self.objective.weights[name] * term.sum() for name, term in terms.items()) / batch.size
+            group = batch.step - (batch.step % per_epoch) % self.accumulate  # first step of this update
+            stepper.add(loss / (min(group + self.accumulate, stop) - group))
+            watch.add(terms, batch.step)
+            if batch.step + 1 in (group + self.accumulate, stop):
+                stepper.update(self.optimiser.lr * self.schedule.rate(batch.step, self.total_steps))
+            rows += batch.size
+            if (batch.step + 1) % CHECK_EVERY == 0:
+                self._stop_if_not_finite(watch)
+        self._stop_if_not_finite(watch)
+        metrics = {f"train/{name}": value / rows for name, value in watch.sums(self.workers).items()}
+        metrics["train/loss"] = sum(self.objective.weights[k.removeprefix("train/")] * v for k, v in metrics.items())
+        metrics["train/rows_per_second"] = rows / (time.perf_counter() - began)
+        metrics["train/lr"] = self.optimiser.lr * self.schedule.rate(stop - 1, self.total_steps)
+        return metrics
+
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        self.keys.seed, self.keys.step, self.keys.ids = self.seed, batch.step, batch.ids
+        with self._autocast():
+            student = self.model(batch.images)
+        view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
+        return self.objective.terms(view)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision not in ("bf16", "fp16"):
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+    def _validated(self) -> dict[str, float]:
+        self.model.eval()
+        return self.validate(self.model)
+
+    def _stop_if_not_finite(self, watch: "_Watch") -> None:
+        found = watch.first_fault(self.workers)
+        if found is None:
+            return
+        step, term, value = found
+        rows = self.batches.part.ids[self.batches.positions[self.batches.rows(step)]].tolist()
+        lr = self.optimiser.lr * self.schedule.rate(step, self.total_steps)
+        raise UserError(
+            f"training stopped: term {term!r} became {value} at step {step} (learning rate {lr:.3g}, "
+            f"rows {', '.join(map(str, rows[:8]))}{', ...' if len(rows) > 8 else ''}). The checkpoint of the last whole "
+            "epoch is kept. Lower training.optimiser.lr, set training.clip, or look at these rows."
+        )
+
+
+def _keep(
+    checkpoints: Checkpoints | None,
+    state: dict[str, Any],
+    reached: Epoch,
+    best: bool,
+    report: Callable[[Epoch], None],
+) -> None:
+    """The record first, then the checkpoint: a run killed between them logs the epoch again, with equal numbers."""
+    report(reached)
+    if checkpoints is not None:
+        checkpoints.save(state, reached.step, best=best)
+
+
+class _Watch:
+    """Sums of terms and the first step that was not finite, on the device: reading them is what costs."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, Tensor] = {}
+        self.fault: dict[str, Tensor] = {}  # [step, value] of the first fault; step is infinite while there is none
+
+    def add(self, terms: dict[str, Tensor], step: int) -> None:
+        for name, term in terms.items():
+            value = term.detach().double().sum()
+            if name not in self.total:
+                self.total[name] = torch.zeros_like(value)
+                self.fault[name] = value.new_tensor([math.inf, 0.0])
+            self.total[name] += value
+            before, now = self.fault[name], torch.stack([torch.full_like(value, step), value])
+            self.fault[name] = torch.where(torch.isfinite(value) | torch.isfinite(before[0]), before, now)
+
+    def sums(self, workers: Workers) -> dict[str, float]:
+        return {name: float(workers.sum_(value.clone())) for name, value in self.total.items()}
+
+    def first_fault(self, workers: Workers) -> tuple[int, str, float] | None:
+        """Step, term and value of the earliest fault of any worker."""
+        if not self.fault:
+            return None
+        names = sorted(self.fault)
+        found = workers.gather(torch.stack([self.fault[name] for name in names]))  # [workers x terms, 2]
+        worst = int(found[:, 0].argmin())
+        step, value = found[worst].tolist()
+        return None if step == math.inf else (int(step), names[worst % len(names)], value)
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, part: Part, device: torch.device, dtype: torch.dtype, workers: Workers, batch_size: int = 1024
+) -> Tensor:
+    """Logits [N, o] of the model over a part, on the CPU of every worker; each computes its share."""
+    model.eval()
+    rows = workers.share(torch.arange(len(part))).split(batch_size)
+    found = torch.cat([model(part.pixels(index).to(device).to(dtype) / 255) for index in rows])
+    return workers.gather(found).cpu()

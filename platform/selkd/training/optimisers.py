@@ -1,0 +1,27 @@
+"""Optimisers by name."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+
+class OptimiserSettings(BaseModel):
+    """Which optimiser, and its constants."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.05, gt=0, description="Base learning rate; the schedule multiplies it.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum; AdamW's first beta.")
+    weight_decay: float = Field(5e-4, ge=0)
+    nesterov: bool = Field(False, description="Nesterov momentum (SGD).")
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        if self.name == "sgd":
+            return torch.optim.SGD(
+                parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+            )
+        return torch.optim.AdamW(parameters, self.lr, (self.momentum, 0.999), weight_decay=self.weight_decay)

@@ -1,0 +1,168 @@
+"""From a configuration to what a loop needs: data, teacher, evidence, network, objective."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from selkd import models, objectives
+from selkd.config import RunConfig, Workspace
+from selkd.data import Dataset, Part, Splits, Task, TaskView, load, split
+from selkd.data.augment import Augmentation
+from selkd.data.evidence import Evidence, EvidenceStore, teacher_logits
+from selkd.errors import UserError
+from selkd.models.classifier import Classifier
+from selkd.models.teachers import Teacher, TeacherRepository
+from selkd.training.batches import Batches, Stored
+from selkd.training.batchnorm import share_batch_norm
+from selkd.training.randomness import RowKeys, key_randomness
+from selkd.training.workers import Workers
+
+DTYPES = {"float64": torch.float64}
+
+
+@dataclass
+class Setup:
+    """Everything of one run that exists before training."""
+
+    config: RunConfig
+    workspace: Workspace
+    workers: Workers
+    device: torch.device
+    dataset: Dataset
+    splits: Splits
+    task: TaskView
+    teacher: Teacher | None
+
+    @classmethod
+    def of(cls, config: RunConfig, workspace: Workspace, workers: Workers, device: torch.device) -> "Setup":
+        data = config.data
+        dataset = load(
+            data.source,
+            root=data.root or workspace.data,
+            image_size=data.image_size,
+            memory_budget=data.memory_budget,
+        )
+        splits = split(
+            dataset,
+            validation=data.validation,
+            test=data.test,
+            seed=data.seed,
+            rows_per_category=data.rows_per_category,
+        )
+        splits = Splits(*(Part(p.rows.to(device), p.index) for p in (splits.train, splits.validation, splits.test)))
+        chosen = config.task.categories
+        task = Task("all" if chosen == "all" else tuple(chosen), config.task.mode).on(dataset)
+        teacher = None
+        if config.teacher is not None:
+            teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
+            _same_categories(teacher, dataset)
+        return cls(config, workspace, workers, device, dataset, splits, task, teacher)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES.get(self.config.training.precision, torch.float32)
+
+    @cached_property
+    def keys(self) -> RowKeys:
+        return RowKeys()
+
+    def student(self) -> Classifier:
+        """The untrained student; a function of the configuration and the seed."""
+        torch.manual_seed(self.config.seed)
+        network = models.build(
+            self.config.student.model,
+            channels=self.dataset.train.shape[0],
+            outputs=self.task.outputs,
+            image_size=self.dataset.train.shape[-1],
+            **self.config.student.extra,
+        )
+        classifier = Classifier(network, self.dataset.mean, self.dataset.std)
+        key_randomness(classifier, self.keys)
+        return classifier.to(self.device, self.dtype)
+
+    def shared(self, classifier: Classifier) -> Classifier:
+        """The same network with batch statistics over all workers."""
+        share_batch_norm(classifier, self.workers)
+        return classifier
+
+    def objective(self, counts: Tensor) -> objectives.Objective:
+        context = objectives.Context(self.task.ids, self.task.mode, counts.double())
+        settings = self.config.objective
+        try:
+            return objectives.find(settings.name)(settings, context).to(self.device)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
+    def batches(self) -> Batches:
+        config, part = self.config, self.splits.train
+        stored, online = None, None
+        if self.teacher is not None and objectives.find(config.objective.name).needs_teacher:
+            if config.training.teacher == "online":
+                online = self.teacher.logits
+            else:
+                evidence = self.evidence("train", config.training.views, config.data.augment)
+                stored = Stored(evidence["logits"], config.data.seed)
+        batches = Batches(
+            part,
+            self.task,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+            augmentation=config.data.augment,
+            fill=torch.tensor(self.dataset.mean),
+            device=self.device,
+            dtype=self.dtype,
+            workers=self.workers,
+            stored=stored,
+            online=online,
+        )
+        if config.training.batch_size > len(batches.positions):
+            raise UserError(
+                f"training.batch_size: {config.training.batch_size} is more than the task's {len(batches.positions)} "
+                "training rows. Lower it."
+            )
+        return batches
+
+    def evidence(
+        self, part: str, views: int = 1, augmentation: Augmentation | None = None, progress: Callable | None = None
+    ) -> Evidence:
+        """The teacher's logits over one part; computed once, shared by every student."""
+        assert self.teacher is not None
+        return teacher_logits(
+            EvidenceStore(self.workspace.evidence),
+            teacher_fingerprint=self.teacher.fingerprint,
+            logits_of=self.teacher.logits,
+            part=getattr(self.splits, part),
+            data_fingerprint=self.dataset.fingerprint,
+            part_name=part,
+            views=views,
+            augmentation=augmentation or Augmentation(),
+            seed=self.config.data.seed,
+            fill=torch.tensor(self.dataset.mean),
+            device=self.device,
+            progress=progress,
+        )
+
+
+def device_of(config: RunConfig) -> torch.device:
+    """The device the configuration asks for; `auto` takes a GPU where there is one."""
+    wanted = config.workers.device
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("workers.device: cuda was asked for, and this machine shows no GPU. Use auto or cpu.")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _same_categories(teacher: Teacher, dataset: Dataset) -> None:
+    card = teacher.card
+    if tuple(card.categories) != dataset.categories:
+        odd = [c for c in dataset.categories if c not in card.categories]
+        shown = f"it does not know {', '.join(odd[:5])}" if odd else "their order differs"
+        raise UserError(
+            f"teacher: {card.name!r} was trained on {len(card.categories)} categories of {card.data.name!r}, the data have "
+            f"{len(dataset.categories)}: {shown}. Choose a teacher of these data."
+        )
+    shape = (card.channels, card.image_size, card.image_size)
+    if shape != dataset.train.shape:
+        raise UserError(f"teacher: {card.name!r} reads images of shape {shape}, the data have {dataset.train.shape}.")

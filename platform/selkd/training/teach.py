@@ -1,0 +1,70 @@
+"""Teachers: trained like a student of all categories, or imported, then kept in the repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from selkd.config import RunConfig, Workspace
+from selkd.errors import UserError
+from selkd.models.classifier import Classifier
+from selkd.models.teachers import TeacherCard, TeacherRepository
+from selkd.tracking import load_student
+from selkd.training.evaluation import Scored, scored
+from selkd.training.loop import Epoch
+from selkd.training.run import train
+from selkd.training.setup import Setup, device_of
+from selkd.training.workers import Workers
+
+
+def teach(
+    config: RunConfig, workspace: Workspace | None = None, *, on_epoch: Callable[[Epoch], None] = lambda _: None
+) -> TeacherCard:
+    """Train a teacher and keep it under the configuration's name."""
+    workspace = workspace or Workspace.default()
+    _all_categories(config)
+    trained = train(config, workspace, on_epoch=on_epoch)
+    classifier, _ = load_student(trained.student)
+    return _keep(_setup(config, workspace), classifier)
+
+
+def import_teacher(config: RunConfig, weights: Path, workspace: Workspace | None = None) -> TeacherCard:
+    """Keep weights from elsewhere as a teacher of the configuration's architecture and data."""
+    workspace = workspace or Workspace.default()
+    _all_categories(config)
+    setup = _setup(config, workspace)
+    classifier = setup.student()
+    TeacherRepository.read_weights(classifier.network, weights)
+    return _keep(setup, classifier)
+
+
+def _keep(setup: Setup, classifier: Classifier) -> TeacherCard:
+    found = scored(setup, classifier.to(setup.device, setup.dtype), setup.splits.validation)
+    accuracy = accuracy_by_category(found)
+    shape = setup.dataset.train.shape
+    return TeacherRepository(setup.workspace.teachers).save(
+        setup.config.name,
+        classifier.to("cpu", torch.float32),
+        categories=setup.dataset.categories,
+        architecture=setup.config.student.model,
+        settings=setup.config.student.extra,
+        channels=shape[0],
+        image_size=shape[-1],
+        data={"name": setup.dataset.name, "fingerprint": setup.dataset.fingerprint},
+        accuracy=accuracy,
+        validation_accuracy=found.metrics()["accuracy"],
+    )
+
+
+def accuracy_by_category(found: Scored) -> dict[str, float]:
+    metrics = found.metrics()
+    return {name: metrics[f"accuracy/{name}"] for name in found.task.names}
+
+
+def _setup(config: RunConfig, workspace: Workspace) -> Setup:
+    return Setup.of(config, workspace, Workers(), device_of(config))
+
+
+def _all_categories(config: RunConfig) -> None:
+    if config.task.categories != "all" or config.task.mode != "closed":
+        raise UserError("task: a teacher knows all categories of its data. Remove `task` from its configuration.")
