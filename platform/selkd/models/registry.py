@@ -89,9 +89,9 @@ def build(name: str, *, channels: int, outputs: int, image_size: int, **settings
         network = find(name).build(name, Interface(channels, outputs, image_size), checked)
         logits = _try(network, torch.zeros(2, channels, image_size, image_size, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
+        shape, reason = f"{channels} x {image_size} x {image_size}", str(error).splitlines()[0]
         raise UserError(
-            f"{name} does not read {channels} x {image_size} x {image_size} images ({str(error).splitlines()[0]}). Choose another "
-            "architecture or image size."
+            f"{name} does not read {shape} images ({reason}). Choose another architecture or image size."
         ) from None
     assert logits.shape == (2, outputs), f"{name} answers {tuple(logits.shape)} for (2, {outputs})"
     return network

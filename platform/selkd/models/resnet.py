@@ -1,4 +1,4 @@
-"""The residual networks for 32 x 32 images of He et al. 2016, section 4.2, in the form the distillation literature uses.
+"""Residual networks for 32 x 32 images (He et al. 2016, section 4.2), in the form the distillation literature uses.
 
 Shortcuts that change shape are 1 x 1 convolutions. Parameters carry the names of the published checkpoints
 (RepDistiller, Tian et al. 2020), so that those can be imported.

@@ -1,0 +1,238 @@
+"""The teacher repository: a folder a teacher, with its weights and a card that says what they are."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from torch import Tensor
+
+from selkd.errors import UserError, nearest
+from selkd.files import checksum, fingerprint, read_json, write_json, writing_folder
+from selkd.models.classifier import Classifier
+from selkd.models.registry import build
+from selkd.models.weights import load_weights, read_weights, write_weights
+
+WEIGHTS = "weights.safetensors"
+CARD = "card.json"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+REMEDY = "Delete the folder, then train or import the teacher again."
+
+Evaluate = Callable[[Classifier], tuple[Mapping[str, float], float | None]]
+"""Validation accuracy of a classifier: by category, and over all rows."""
+
+
+class DataCard(BaseModel):
+    """The data a teacher was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    fingerprint: str
+
+
+class TeacherCard(BaseModel):
+    """Everything about a teacher except its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=NAME)
+    categories: tuple[str, ...] = Field(min_length=1)
+    architecture: str
+    settings: dict[str, Any]
+    channels: int = Field(ge=1)
+    image_size: int = Field(ge=1)
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    data: DataCard
+    weights_sha256: str
+    accuracy: dict[str, FiniteFloat] = Field(description="Validation accuracy by category.")
+    validation_accuracy: FiniteFloat | None
+    created_by: str
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "TeacherCard":
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError("categories: a name occurs twice")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std: expected {self.channels} values, one a channel")
+        if unknown := set(self.accuracy) - set(self.categories):
+            raise ValueError(f"accuracy: {', '.join(sorted(unknown))} not among the categories")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for teachers that answer alike: weights, architecture and normalisation."""
+        decides = {"weights_sha256", "architecture", "settings", "channels", "image_size", "mean", "std"}
+        return fingerprint(self.model_dump(mode="json", include=decides))
+
+
+class Teacher:
+    """A frozen classifier and its card."""
+
+    def __init__(self, classifier: Classifier, card: TeacherCard) -> None:
+        self.classifier = classifier.requires_grad_(False).eval()
+        self.card = card
+
+    @property
+    def fingerprint(self) -> str:
+        return self.card.fingerprint
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits [B, K] of images in [0, 1], computed in the teacher's own precision."""
+        return self.classifier(images.to(self.classifier.mean))
+
+
+class TeacherRepository:
+    """Teachers by name under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def names(self) -> list[str]:
+        if not self.root.is_dir():
+            return []
+        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and re.fullmatch(NAME, path.name))
+
+    def path(self, name: str) -> Path:
+        if not re.fullmatch(NAME, name):
+            raise UserError(f"teacher {name!r}: a name has letters, digits, dots, dashes and underscores, at most 100.")
+        return self.root / name
+
+    def save(
+        self,
+        name: str,
+        classifier: Classifier,
+        *,
+        categories: Sequence[str],
+        architecture: str,
+        settings: Mapping[str, Any],
+        image_size: int,
+        data: DataCard,
+        accuracy: Mapping[str, float] | None = None,
+        validation_accuracy: float | None = None,
+    ) -> TeacherCard:
+        """Keep a classifier as a teacher. Saving the same teacher again changes nothing; another one is refused."""
+        mean, std = classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()
+        with writing_folder(self.path(name)) as part:
+            write_weights(part / WEIGHTS, classifier.network)
+            try:
+                card = TeacherCard(
+                    name=name,
+                    categories=tuple(categories),
+                    architecture=architecture,
+                    settings=dict(settings),
+                    channels=len(mean),
+                    image_size=image_size,
+                    mean=tuple(mean),
+                    std=tuple(std),
+                    data=data,
+                    weights_sha256=checksum(part / WEIGHTS),
+                    accuracy=dict(accuracy or {}),
+                    validation_accuracy=validation_accuracy,
+                    created_by=f"selkd {version('selkd')}",
+                )
+            except ValidationError as error:
+                raise UserError(f"teacher {name!r}: {_faults(error)}") from None
+            write_json(part / CARD, card.model_dump(mode="json"))
+            _checked(card, part)
+        if self._card(name) != card:
+            raise UserError(f"a different teacher {name!r} exists. Choose another name or delete {self.path(name)}.")
+        return card
+
+    def import_weights(
+        self,
+        name: str,
+        file: Path,
+        *,
+        categories: Sequence[str],
+        architecture: str,
+        settings: Mapping[str, Any],
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        data: DataCard,
+        evaluate: Evaluate = lambda _: ({}, None),
+    ) -> TeacherCard:
+        """Make a teacher of weights trained elsewhere; `evaluate` measures it for the card."""
+        classifier = _assembled(
+            file, architecture, settings, outputs=len(categories), image_size=image_size, mean=mean, std=std
+        )
+        accuracy, validation_accuracy = evaluate(classifier.eval())
+        return self.save(
+            name,
+            classifier,
+            categories=categories,
+            architecture=architecture,
+            settings=settings,
+            image_size=image_size,
+            data=data,
+            accuracy=accuracy,
+            validation_accuracy=validation_accuracy,
+        )
+
+    def load(self, name: str, device: torch.device | str = "cpu") -> Teacher:
+        """The teacher `name`, checked against its card."""
+        if name not in self.names():
+            raise UserError(
+                f"no teacher {name!r} in {self.root}. {nearest(name, self.names())} `selkd teach` makes one."
+            )
+        card = self._card(name)
+        return Teacher(_checked(card, self.path(name)).to(device), card)
+
+    def _card(self, name: str) -> TeacherCard:
+        path = self.path(name) / CARD
+        try:
+            card = TeacherCard.model_validate(read_json(path))
+        except ValidationError as error:
+            raise UserError(f"{path}: {_faults(error)}. {REMEDY}") from None
+        except UserError as error:
+            raise UserError(f"{error}. {REMEDY}") from None
+        if card.name != name:
+            raise UserError(f"{path}: the card is that of teacher {card.name!r}. {REMEDY}")
+        return card
+
+
+def _checked(card: TeacherCard, folder: Path) -> Classifier:
+    """The classifier a card describes, with the weights beside it, if they are the ones it names."""
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise UserError(f"{weights}: missing. {REMEDY}")
+    if checksum(weights) != card.weights_sha256:
+        raise UserError(f"{weights}: does not match the checksum in {CARD}: changed, damaged or cut off. {REMEDY}")
+    return _assembled(
+        weights,
+        card.architecture,
+        card.settings,
+        outputs=len(card.categories),
+        image_size=card.image_size,
+        mean=card.mean,
+        std=card.std,
+    )
+
+
+def _assembled(
+    file: Path,
+    architecture: str,
+    settings: Mapping[str, Any],
+    *,
+    outputs: int,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Classifier:
+    """A classifier with the weights in `file`; the caller's random numbers stay as they are."""
+    with torch.random.fork_rng(devices=[]):
+        network = build(architecture, channels=len(mean), outputs=outputs, image_size=image_size, **settings)
+    load_weights(network, read_weights(file), f"{file}, as {architecture} with {outputs} categories")
+    return Classifier(network, mean, std)
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors(include_url=False)
+    )
