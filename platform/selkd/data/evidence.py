@@ -135,7 +135,7 @@ def _read(folder: Path) -> Evidence:
         meta = read_json(folder / "meta.json")
         content = {"key": meta["key"], "checksums": meta["checksums"]}
         sound = meta["fingerprint"] == fingerprint(content)
-    except (UserError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"{folder / 'meta.json'} is missing or unreadable") from error
     if not sound:
         raise Damaged(f"{folder / 'meta.json'} is corrupt (its fingerprint differs)")
