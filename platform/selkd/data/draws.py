@@ -19,23 +19,16 @@ MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 
 
-def philox(counters: Tensor, key: Tensor) -> Tensor:
-    """Encipher `counters` [4, ...] (int64 holding 32-bit words) with the round keys of `round_keys`."""
-    trailing = (1,) * (counters.dim() - 1)
-    multipliers = _multipliers(counters.device).view(2, *trailing)
-    keys = key.view(ROUNDS, 2, *trailing)
-    even, odd = counters[0::2], counters[1::2]
-    for round_key in keys:
-        product = even * multipliers  # wraps beyond 64 bits, which leaves both 32-bit halves right
-        even = (product >> 32).bitwise_and_(MASK).flip(0) ^ odd ^ round_key
-        odd = product.bitwise_and_(MASK).flip(0)
-    return torch.stack((even[0], odd[0], even[1], odd[1]))
-
-
-def round_keys(key: tuple[int, int], device: torch.device) -> Tensor:
-    """The key of every round [ROUNDS, 2]: both words grow by a constant, modulo 2^32."""
-    rounds = [[(word + i * step) & MASK for word, step in zip(key, KEY_STEPS, strict=True)] for i in range(ROUNDS)]
-    return torch.tensor(rounds, device=device)
+def philox(counters: Tensor, key: tuple[int, int]) -> Tensor:
+    """Encipher `counters` [4, ...], int64 that hold 32-bit words, under a key of two words."""
+    a, b, c, d = counters
+    for turn in range(ROUNDS):
+        first, second = ((word + turn * step) & MASK for word, step in zip(key, KEY_STEPS, strict=True))
+        left, right = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # wrap at 64 bits, which keeps both halves
+        a = (right >> 32).bitwise_and_(MASK).bitwise_xor_(b).bitwise_xor_(first)
+        c = (left >> 32).bitwise_and_(MASK).bitwise_xor_(d).bitwise_xor_(second)
+        b, d = right.bitwise_and_(MASK), left.bitwise_and_(MASK)
+    return torch.stack((a, b, c, d))
 
 
 def words(seed: int, step: int | Tensor, rows: Tensor, stream: str, count: int = 1) -> Tensor:
@@ -47,7 +40,7 @@ def words(seed: int, step: int | Tensor, rows: Tensor, stream: str, count: int =
     counters[1] = step.to(rows.device, torch.int64).view(-1, 1) & MASK if isinstance(step, Tensor) else step & MASK
     counters[2] = (rows & MASK)[:, None]
     counters[3] = (rows >> 32 & MASK)[:, None]
-    drawn = philox(counters, _stream_keys(seed, stream, rows.device))
+    drawn = philox(counters, _stream_key(seed, stream))
     return drawn.permute(1, 2, 0).reshape(len(rows), 4 * blocks)[:, :count]
 
 
@@ -86,11 +79,6 @@ def beta(seed: int, step: int | Tensor, rows: Tensor, stream: str, *, alpha: flo
 
 
 @functools.lru_cache(maxsize=4096)
-def _stream_keys(seed: int, stream: str, device: torch.device) -> Tensor:
+def _stream_key(seed: int, stream: str) -> tuple[int, int]:
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
-    return round_keys((int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")), device)
-
-
-@functools.cache
-def _multipliers(device: torch.device) -> Tensor:
-    return torch.tensor(MULTIPLIERS, device=device)
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
