@@ -147,6 +147,11 @@ class TestStore:
         assert kept(tmp_path) == []
         assert float(store.get(KEY, ramp)["values"].sum()) == 105
 
+    def test_a_file_that_cannot_be_read_while_computing_is_not_called_a_full_disk(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"could not be computed.*No such file.*missing\.png"):
+            EvidenceStore(tmp_path / "evidence").get(KEY, lambda create: (tmp_path / "missing.png").open().close())
+        assert kept(tmp_path / "evidence") == []
+
 
 class TestDisk:
     @pytest.mark.parametrize("kilobytes", [1, 40, 52, 56, 60, 64, 68, 200, 4000])

@@ -109,7 +109,10 @@ def _write(folder: Path, key: Mapping[str, Any], make: Callable[[Create], None])
             return array
 
         arrays: list[np.memmap] = []
-        make(create)
+        try:
+            make(create)
+        except OSError as error:
+            raise UserError(f"evidence {folder.name[:12]} could not be computed: {error}") from error
         for array in arrays:
             array.flush()
         checksums = {file.stem: checksum(file) for file in sorted(part.glob("*.npy"))}
