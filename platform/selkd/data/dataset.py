@@ -1,0 +1,96 @@
+"""What a data set is: rows of images with labels, and the categories they belong to.
+
+Shapes: N rows, B rows of a batch, C channels, H x W pixels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from selkd.errors import UserError, nearest
+
+
+class Rows(Protocol):
+    """Images and labels by row number; labels stay on the CPU, pixels come on the rows' device."""
+
+    @property
+    def labels(self) -> Tensor: ...  # [N] int64
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...  # C, H, W
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, index: Tensor) -> Tensor: ...  # [B] -> [B, C, H, W] uint8
+
+    def to(self, device: torch.device | str) -> "Rows": ...
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training rows, the official test rows where there are any, and what their labels mean."""
+
+    name: str
+    categories: tuple[str, ...]
+    superclasses: Mapping[str, tuple[str, ...]]
+    train: Rows
+    test: Rows | None
+    mean: tuple[float, ...]  # per channel of the training rows, pixels in [0, 1]
+    std: tuple[float, ...]
+    fingerprint: str  # of the content and the image size
+
+    def __post_init__(self) -> None:
+        repeated = sorted({c for c in self.categories if self.categories.count(c) > 1})
+        if repeated:
+            raise UserError(
+                f"{self.name}: the category {repeated[0]!r} is named twice. Give every category its own name."
+            )
+        for superclass, members in self.superclasses.items():
+            for member in members:
+                if member not in self.categories:
+                    raise UserError(
+                        f"{self.name}: the superclass {superclass!r} has an unknown member {member!r}. "
+                        + nearest(member, self.categories)
+                    )
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some rows of a data set, in a fixed order; positions count within the part."""
+
+    rows: Rows
+    index: Tensor  # [n] int64
+
+    @property
+    def ids(self) -> Tensor:
+        """Row numbers in the source: the keys of random draws."""
+        return self.index
+
+    @property
+    def labels(self) -> Tensor:
+        return self.rows.labels[self.index]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def pixels(self, positions: Tensor) -> Tensor:
+        return self.rows.pixels(self.index[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The three parts of a study; nothing is chosen on the test part."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same parts with rows moved to `device`; rows that parts share are moved once."""
+        parts = (self.train, self.validation, self.test)
+        moved = {id(part.rows): part.rows for part in parts}
+        moved = {key: rows.to(device) for key, rows in moved.items()}
+        return type(self)(*(Part(moved[id(part.rows)], part.index) for part in parts))

@@ -1,0 +1,34 @@
+"""Handwritten digits that ship with scikit-learn: 1,797 grey images of 8 x 8, the embedded default."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from selkd.data.dataset import Rows
+from selkd.data.rows import ArrayRows
+from selkd.data.sources.originals import Published
+from selkd.errors import UserError
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def _read(source: Published, _: Path) -> Mapping[str, Rows]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images.astype(np.uint8), labels.astype("<i8")
+    if sha256(images.tobytes() + labels.tobytes()).hexdigest() != source.checksums["digits"]:
+        raise UserError("digits: scikit-learn holds other data than expected. Reinstall scikit-learn.")
+    images = (images.astype(np.float64) * (255 / 16)).round().astype(np.uint8)  # from 0 ... 16
+    return {"train": ArrayRows(images.reshape(-1, 1, 8, 8), torch.from_numpy(labels))}
+
+
+DIGITS = Published(
+    name="digits",
+    categories=NAMES,
+    checksums={"digits": "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"},
+    read=_read,
+)

@@ -1,0 +1,78 @@
+"""Train, validation and test: stratified, seeded, and the official test split stays the test split."""
+
+import torch
+from torch import Tensor
+
+from selkd.data import draws
+from selkd.data.dataset import Dataset, Part, Rows, Splits
+from selkd.errors import UserError
+
+
+def split(
+    dataset: Dataset,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int,
+    rows_per_category: int | None = None,
+) -> Splits:
+    """Parts in which every category keeps its share.
+
+    `test` is a share of all rows, used only where there is no official test split; `validation` is a share of the
+    rows that are left. `rows_per_category` limits the training part; a larger limit keeps what a smaller one kept.
+    """
+    shares = {"validation": validation} if dataset.test else {"validation": validation, "test": test}
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise UserError(f"{name}: {share} is not a share. It must lie between 0 and 1.")
+    if rows_per_category is not None and rows_per_category < 1:
+        raise UserError(f"rows_per_category: {rows_per_category} leaves nothing to train on. Give 1 or more.")
+    parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
+    for category, rows in zip(dataset.categories, _shuffled_by_category(dataset, seed), strict=True):
+        held = 0 if dataset.test else _nearest_count(test, len(rows))
+        validating = _nearest_count(validation, len(rows) - held)
+        counts = {"test": held, "validation": validating, "train": len(rows) - held - validating}
+        _check(dataset, category, len(rows), {n: c for n, c in counts.items() if n in shares or n == "train"})
+        for (name, _), own in zip(counts.items(), rows.split(list(counts.values())), strict=True):
+            parts[name].append(own[:rows_per_category] if name == "train" else own)
+    index = {name: torch.cat(rows).sort().values for name, rows in parts.items()}
+    return Splits(
+        Part(dataset.train, index["train"]),
+        Part(dataset.train, index["validation"]),
+        _official(dataset, dataset.test) if dataset.test else Part(dataset.train, index["test"]),
+    )
+
+
+def _shuffled_by_category(dataset: Dataset, seed: int) -> list[Tensor]:
+    """The training rows of every category, in a random order."""
+    order = draws.permutation(seed, 0, len(dataset.train), "split")
+    labels = dataset.train.labels[order]
+    counts = torch.bincount(labels, minlength=len(dataset.categories)).tolist()
+    return list(order[labels.argsort(stable=True)].split(counts))
+
+
+def _nearest_count(share: float, rows: int) -> int:
+    return int(share * rows + 0.5)
+
+
+def _check(dataset: Dataset, category: str, rows: int, counts: dict[str, int]) -> None:
+    for name, count in counts.items():
+        if count == 0:
+            raise UserError(
+                f"{dataset.name}: category {category!r} has {rows} rows, which leaves none for {name}. "
+                + ("Add rows or drop the category." if rows < len(counts) else f"Change the shares ({_shown(counts)}).")
+            )
+
+
+def _shown(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count} rows" for name, count in counts.items())
+
+
+def _official(dataset: Dataset, test: Rows) -> Part:
+    counts = torch.bincount(test.labels, minlength=len(dataset.categories)).tolist()
+    for category, count in zip(dataset.categories, counts, strict=True):
+        if count == 0:
+            raise UserError(
+                f"{dataset.name}: category {category!r} has no rows in the test split. Add some or drop it."
+            )
+    return Part(test, torch.arange(len(test)))
