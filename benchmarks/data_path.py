@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from selkd.data import draws
+from selkd.data import Part, draws
 from selkd.data.augment import Augmentation, augment
+from selkd.data.rows import ArrayRows
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 BATCH = 128
@@ -47,13 +48,13 @@ class Images(Dataset[Tensor]):
         return self.transform(self.read(self.pixels[row]))
 
 
-def ours(pixels: np.ndarray, epoch: int) -> Iterator[Tensor]:
+def ours(part: Part, epoch: int) -> Iterator[Tensor]:
     """Normalised batches of one epoch in a random order."""
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     settings = Augmentation(crop=4, flip=True)
-    for step, rows in enumerate(draws.permutation(0, epoch, len(pixels), "order").split(BATCH)):
-        images = torch.from_numpy(pixels[rows.numpy()]).float() / 255
-        images = augment(images, rows, seed=epoch, step=step, settings=settings, fill=mean)
+    for step, rows in enumerate(draws.permutation(0, epoch, len(part), "order").split(BATCH)):
+        images = part.pixels(rows).float() / 255
+        images = augment(images, part.ids[rows], seed=epoch, step=step, settings=settings, fill=mean)
         yield images.sub_(mean.view(-1, 1, 1)).div_(std.view(-1, 1, 1))
 
 
@@ -80,11 +81,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         shape = (options.rows, 3, 32, 32)
         np.save(file, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
         pixels = np.load(file, mmap_mode="r")
+        part = Part(ArrayRows(pixels, torch.zeros(options.rows, dtype=torch.int64)), torch.arange(options.rows))
         interleaved = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
         from_pil = loader(Images(interleaved, Image.fromarray, transforms.ToTensor()))
         from_tensors = loader(Images(np.array(pixels), torch.from_numpy, transforms.ConvertImageDtype(torch.float32)))
         paths: dict[str, Callable[[int], Iterator[Tensor]]] = {
-            "selkd, one thread": lambda epoch: ours(pixels, epoch),
+            "selkd, one thread": lambda epoch: ours(part, epoch),
             "DataLoader, 2 workers, PIL": lambda _: iter(from_pil),
             "DataLoader, 2 workers, tensors": lambda _: iter(from_tensors),
         }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from selkd.data.augment import Augmentation, augment
+from selkd.data.dataset import Part
 from selkd.data.evidence import Create, Evidence, EvidenceStore, statistics, teacher_logits
+from selkd.data.rows import ArrayRows
 from selkd.errors import UserError
 from selkd.files import checksum, fingerprint
 
@@ -180,25 +182,10 @@ class TestDisk:
 
 
 @dataclass
-class Part:
-    """Rows in memory."""
-
-    ids: Tensor
-    images: Tensor
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def pixels(self, positions: Tensor) -> Tensor:
-        return self.images[positions]
-
-
-@dataclass
 class Teacher:
     """Four logits that are four pixels, and a count of how often it was asked."""
 
     asked: int = 0
-    shapes: set[tuple[int, ...]] = field(default_factory=set)
 
     def __call__(self, images: Tensor) -> Tensor:
         assert not torch.is_grad_enabled()
@@ -210,8 +197,13 @@ class Teacher:
 @pytest.fixture
 def part() -> Part:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (23, 3, 8, 8), generator=generator, dtype=torch.uint8)
-    return Part(torch.randperm(500, generator=generator)[:23], images)
+    images = torch.randint(0, 256, (50, 3, 8, 8), generator=generator, dtype=torch.uint8).numpy()
+    rows = ArrayRows(images, torch.zeros(50, dtype=torch.int64))
+    return Part(rows, torch.randperm(50, generator=generator)[:23])
+
+
+def in_unit_range(part: Part) -> Tensor:
+    return part.pixels(torch.arange(len(part))).float() / 255
 
 
 @pytest.fixture
@@ -234,13 +226,13 @@ class TestTeacherLogits:
         found = ask(augmentation=Augmentation())["logits"]
         assert found.shape == (1, 23, 4)
         assert found.dtype == np.float32
-        assert np.array_equal(found[0], (part.images.float() / 255)[:, 0, 3:5, 2:4].flatten(1).numpy())
+        assert np.array_equal(found[0], in_unit_range(part)[:, 0, 3:5, 2:4].flatten(1).numpy())
 
     def test_view_v_is_the_augmentation_of_step_v(self, ask: Callable[..., Evidence], part: Part) -> None:
         found = ask()["logits"]
         assert found.shape == (3, 23, 4)
         for view in range(3):
-            seen = augment(part.images.float() / 255, part.ids, seed=5, step=view, settings=CROPS, fill=FILL)
+            seen = augment(in_unit_range(part), part.ids, seed=5, step=view, settings=CROPS, fill=FILL)
             assert np.array_equal(found[view], seen[:, 0, 3:5, 2:4].flatten(1).numpy())
         assert not np.array_equal(found[0], found[1])
 
@@ -261,8 +253,8 @@ class TestTeacherLogits:
             {},
             {"teacher_fingerprint": "other"},
             {"data_fingerprint": "other"},
-            {"part": Part(part.ids.flip(0), part.images.flip(0))},
-            {"part": Part(part.ids[1:], part.images[1:])},
+            {"part": Part(part.rows, part.ids.flip(0))},
+            {"part": Part(part.rows, part.ids[1:])},
             {"views": 2},
             {"augmentation": Augmentation(crop=2, flip=True)},
             {"seed": 6},
@@ -291,7 +283,7 @@ class TestTeacherLogits:
 
     def test_a_part_without_rows_is_refused(self, ask: Callable[..., Evidence], part: Part) -> None:
         with pytest.raises(UserError, match="train part has no rows"):
-            ask(part=Part(part.ids[:0], part.images[:0]))
+            ask(part=Part(part.rows, part.ids[:0]))
 
     def test_outputs_that_are_not_finite_are_refused_and_not_kept(
         self, ask: Callable[..., Evidence], tmp_path: Path

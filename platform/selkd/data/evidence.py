@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from selkd.data.augment import Augmentation, augment
+from selkd.data.dataset import Part
 from selkd.errors import UserError
 from selkd.files import cannot_write, checksum, fingerprint, read_json, write_json, writing_folder
 
@@ -169,23 +170,12 @@ def _remove(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-class Rows(Protocol):
-    """Rows of a data set, in a fixed order."""
-
-    @property
-    def ids(self) -> Tensor: ...
-
-    def __len__(self) -> int: ...
-
-    def pixels(self, positions: Tensor) -> Tensor: ...
-
-
 def teacher_logits(
     store: EvidenceStore,
     *,
     teacher_fingerprint: str,
     logits_of: Callable[[Tensor], Tensor],
-    part: Rows,
+    part: Part,
     data_fingerprint: str,
     part_name: str,
     views: int,
