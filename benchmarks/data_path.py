@@ -73,7 +73,7 @@ def seconds(batches: Iterator[Tensor], rows: int) -> float:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--epochs", type=int, default=7, help="measured epochs of each, interleaved")
+    parser.add_argument("--epochs", type=int, default=5, help="measured epochs of each, interleaved")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
