@@ -16,8 +16,8 @@ class Classifier(nn.Module):
         super().__init__()
         assert len(mean) == len(std) and all(s > 0 for s in std), (mean, std)
         self.network = network
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network((images - self.mean) / self.std)

@@ -1,28 +1,25 @@
 """The teacher repository: a folder a teacher, with its weights and a card that says what they are."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from selkd.errors import UserError, nearest
 from selkd.files import checksum, fingerprint, read_json, write_json, writing_folder
 from selkd.models.classifier import Classifier
-from selkd.models.registry import build
+from selkd.models.registry import build, check
 from selkd.models.weights import load_weights, read_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REMEDY = "Delete the folder, then train or import the teacher again."
-
-Evaluate = Callable[[Classifier], tuple[Mapping[str, float], float | None]]
-"""Validation accuracy of a classifier: by category, and over all rows."""
 
 
 class DataCard(BaseModel):
@@ -50,7 +47,7 @@ class TeacherCard(BaseModel):
     data: DataCard
     weights_sha256: str
     accuracy: dict[str, FiniteFloat] = Field(description="Validation accuracy by category.")
-    validation_accuracy: FiniteFloat | None
+    validation_accuracy: FiniteFloat
     created_by: str
 
     @model_validator(mode="after")
@@ -111,10 +108,11 @@ class TeacherRepository:
         categories: Sequence[str],
         architecture: str,
         settings: Mapping[str, Any],
+        channels: int,
         image_size: int,
-        data: DataCard,
-        accuracy: Mapping[str, float] | None = None,
-        validation_accuracy: float | None = None,
+        data: Mapping[str, str],
+        accuracy: Mapping[str, float],
+        validation_accuracy: float,
     ) -> TeacherCard:
         """Keep a classifier as a teacher. Saving the same teacher again changes nothing; another one is refused."""
         mean, std = classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()
@@ -125,14 +123,14 @@ class TeacherRepository:
                     name=name,
                     categories=tuple(categories),
                     architecture=architecture,
-                    settings=dict(settings),
-                    channels=len(mean),
+                    settings=check(architecture, settings).model_dump(mode="json"),
+                    channels=channels,
                     image_size=image_size,
                     mean=tuple(mean),
                     std=tuple(std),
-                    data=data,
+                    data=DataCard.model_validate(data),
                     weights_sha256=checksum(part / WEIGHTS),
-                    accuracy=dict(accuracy or {}),
+                    accuracy=dict(accuracy),
                     validation_accuracy=validation_accuracy,
                     created_by=f"selkd {version('selkd')}",
                 )
@@ -144,36 +142,10 @@ class TeacherRepository:
             raise UserError(f"a different teacher {name!r} exists. Choose another name or delete {self.path(name)}.")
         return card
 
-    def import_weights(
-        self,
-        name: str,
-        file: Path,
-        *,
-        categories: Sequence[str],
-        architecture: str,
-        settings: Mapping[str, Any],
-        image_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
-        data: DataCard,
-        evaluate: Evaluate = lambda _: ({}, None),
-    ) -> TeacherCard:
-        """Make a teacher of weights trained elsewhere; `evaluate` measures it for the card."""
-        classifier = _assembled(
-            file, architecture, settings, outputs=len(categories), image_size=image_size, mean=mean, std=std
-        )
-        accuracy, validation_accuracy = evaluate(classifier.eval())
-        return self.save(
-            name,
-            classifier,
-            categories=categories,
-            architecture=architecture,
-            settings=settings,
-            image_size=image_size,
-            data=data,
-            accuracy=accuracy,
-            validation_accuracy=validation_accuracy,
-        )
+    @staticmethod
+    def read_weights(network: nn.Module, file: Path) -> None:
+        """Put weights trained elsewhere into `network`: safetensors, or a state dict that `torch.save` wrote."""
+        load_weights(network, read_weights(file), str(file))
 
     def load(self, name: str, device: torch.device | str = "cpu") -> Teacher:
         """The teacher `name`, checked against its card."""
@@ -204,35 +176,22 @@ def _checked(card: TeacherCard, folder: Path) -> Classifier:
         raise UserError(f"{weights}: missing. {REMEDY}")
     if checksum(weights) != card.weights_sha256:
         raise UserError(f"{weights}: does not match the checksum in {CARD}: changed, damaged or cut off. {REMEDY}")
-    return _assembled(
-        weights,
-        card.architecture,
-        card.settings,
-        outputs=len(card.categories),
-        image_size=card.image_size,
-        mean=card.mean,
-        std=card.std,
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        network = build(
+            card.architecture,
+            channels=card.channels,
+            outputs=len(card.categories),
+            image_size=card.image_size,
+            **card.settings,
+        )
+    load_weights(
+        network,
+        read_weights(weights),
+        f"teacher {card.name!r}, as {card.architecture} with {len(card.categories)} categories",
     )
-
-
-def _assembled(
-    file: Path,
-    architecture: str,
-    settings: Mapping[str, Any],
-    *,
-    outputs: int,
-    image_size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> Classifier:
-    """A classifier with the weights in `file`; the caller's random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
-        network = build(architecture, channels=len(mean), outputs=outputs, image_size=image_size, **settings)
-    load_weights(network, read_weights(file), f"{file}, as {architecture} with {outputs} categories")
-    return Classifier(network, mean, std)
+    return Classifier(network, card.mean, card.std)
 
 
 def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors(include_url=False)
-    )
+    faults = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False))
+    return "; ".join(f"{key}: {said}" if key else said.removeprefix("Value error, ") for key, said in faults)

@@ -7,7 +7,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from selkd.errors import UserError
@@ -19,6 +18,7 @@ SHOWN = 8
 
 def write_weights(path: Path, network: nn.Module) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    _refuse_infinite(state, "the network")
     write_bytes(path, safetensors.torch.save(state))
 
 
@@ -36,13 +36,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than tensors, or is no file of weights, and is not unpickled. Save the network's "
             "state_dict() with safetensors or torch.save."
         ) from None
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # an unpickler of damaged bytes raises whatever it trips over
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: damaged, or no file of weights ({reason}).") from None
     weights = {key.removeprefix("module."): value for key, value in _unnested(path, found).items()}
-    odd = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
-    if odd:
-        raise UserError(f"{path}: NaN or infinite values in {_listed(odd)}. Use a network that did not diverge.")
+    _refuse_infinite(weights, str(path))
     return weights
 
 
@@ -62,6 +60,12 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str)
     if faults:
         raise UserError(f"{source}: the weights do not fit the architecture: {_listed(faults)}.")
     network.load_state_dict(dict(weights), strict=False)
+
+
+def _refuse_infinite(weights: Mapping[str, Tensor], source: str) -> None:
+    odd = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+    if odd:
+        raise UserError(f"{source}: NaN or infinite values in {_listed(odd)}. Use a network that did not diverge.")
 
 
 def _unnested(path: Path, found: Any) -> dict[str, Tensor]:

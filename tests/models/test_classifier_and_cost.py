@@ -1,0 +1,51 @@
+"""A classifier normalises; costs are counted, and measuring changes nothing."""
+
+import torch
+from torch import nn
+
+from selkd import models
+from selkd.models import cost
+from selkd.models.classifier import Classifier
+
+
+def test_a_classifier_normalises_by_channel():
+    classifier = Classifier(nn.Flatten(), [0.5, 0.25], [0.5, 0.125])
+    images = torch.tensor([[[[1.0]], [[0.5]]]])
+    assert classifier(images).tolist() == [[1.0, 2.0]]
+
+
+def test_normalisation_follows_device_precision_and_state():
+    classifier = Classifier(nn.Flatten(), [0.1], [0.3]).double()
+    assert classifier(torch.rand(1, 1, 2, 2, dtype=torch.float64)).dtype == torch.float64
+    assert set(classifier.state_dict()) == {"mean", "std"}
+    assert not list(classifier.parameters())
+
+
+def test_multiply_adds_are_counted_by_hand():
+    network = models.build("mlp", channels=1, outputs=4, image_size=8, hidden=[32])
+    assert cost.multiply_adds(network, (1, 8, 8)) == 64 * 32 + 32 * 4
+    assert cost.multiply_adds(nn.Conv2d(3, 5, 3, padding=1), (3, 6, 7)) == 6 * 7 * 5 * 27
+
+
+def test_multiply_adds_of_resnet20_are_the_published_41_million():
+    network = models.build("resnet20", channels=3, outputs=10, image_size=32)
+    assert round(cost.multiply_adds(network, (3, 32, 32)) / 1e6) == 41
+
+
+def test_latency_is_positive_and_counts_every_repeat():
+    passes = []
+    network = models.build("cnn", channels=1, outputs=4, image_size=8)
+    network.register_forward_hook(lambda *_: passes.append(1))
+    assert cost.latency(network, (1, 8, 8), "cpu", batch_size=2, repeats=5) > 0
+    assert len(passes) == 8
+
+
+def test_measuring_leaves_mode_and_statistics_alone():
+    network = models.build("resnet8", channels=1, outputs=4, image_size=8)
+    frozen = network.get_submodule("layer1.0.bn1").eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    cost.multiply_adds(network, (1, 8, 8))
+    cost.latency(network, (1, 8, 8), "cpu", repeats=1)
+    assert network.training and not frozen.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())

@@ -1,0 +1,228 @@
+"""Teachers come back as they were saved, or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from selkd import models
+from selkd.errors import UserError
+from selkd.files import checksum
+from selkd.models.classifier import Classifier
+from selkd.models.teachers import CARD, WEIGHTS, TeacherCard, TeacherRepository
+
+CATEGORIES = ("ape", "bee", "cat")
+
+
+def classifier(seed: int = 0, mean: float = 0.3, width: int = 2) -> Classifier:
+    torch.manual_seed(seed)
+    return Classifier(models.build("cnn", channels=1, outputs=3, image_size=8, width=width), [mean], [0.4])
+
+
+def save(
+    repository: TeacherRepository, name: str = "zoo", made: Classifier | None = None, **changes: Any
+) -> TeacherCard:
+    described: dict[str, Any] = {
+        "categories": CATEGORIES,
+        "architecture": "cnn",
+        "settings": {"width": 2},
+        "channels": 1,
+        "image_size": 8,
+        "data": {"name": "animals", "fingerprint": "0" * 64},
+        "accuracy": {"ape": 0.5, "bee": 1.0, "cat": 0.75},
+        "validation_accuracy": 0.75,
+    }
+    return repository.save(name, made or classifier(), **(described | changes))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> TeacherRepository:
+    return TeacherRepository(tmp_path / "teachers")
+
+
+def edit(repository: TeacherRepository, **changes: Any) -> None:
+    path = repository.path("zoo") / CARD
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_teacher_answers_as_the_classifier_that_was_saved(repository: TeacherRepository):
+    made = classifier().eval()
+    card = save(repository, made=made)
+    teacher = repository.load("zoo")
+    images = torch.rand(5, 1, 8, 8)
+    assert torch.equal(teacher.logits(images), made(images))
+    assert teacher.card == card
+    assert sorted(path.name for path in repository.path("zoo").iterdir()) == [CARD, WEIGHTS]
+
+
+def test_a_teacher_is_frozen_and_answers_without_gradient_in_its_own_precision(repository: TeacherRepository):
+    save(repository)
+    teacher = repository.load("zoo")
+    assert not teacher.classifier.training
+    assert not any(parameter.requires_grad for parameter in teacher.classifier.parameters())
+    logits = teacher.logits(torch.rand(2, 1, 8, 8, dtype=torch.float64, requires_grad=True))
+    assert logits.dtype == torch.float32 and not logits.requires_grad
+
+
+def test_loading_leaves_the_random_numbers_of_the_caller_alone(repository: TeacherRepository):
+    save(repository)
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    repository.load("zoo")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_fingerprint_follows_what_decides_the_answers(tmp_path: Path):
+    def fingerprint(folder: str, **changes: Any) -> str:
+        return save(TeacherRepository(tmp_path / folder), **changes).fingerprint
+
+    base = fingerprint("base")
+    assert fingerprint("same", name="other", accuracy={}, validation_accuracy=0.1) == base
+    assert fingerprint("defaults", settings={"width": 2, "depth": 3}) == base
+    assert fingerprint("weights", made=classifier(seed=1)) != base
+    assert fingerprint("mean", made=classifier(mean=0.31)) != base
+
+
+def test_settings_that_json_cannot_tell_apart_survive(repository: TeacherRepository):
+    network = models.build("mlp", channels=1, outputs=3, image_size=8, hidden=(4, 5))
+    card = save(repository, made=Classifier(network, [0], [1]), architecture="mlp", settings={"hidden": (4, 5)})
+    assert repository.load("zoo").card == card
+
+
+def test_names_are_listed_in_order(repository: TeacherRepository):
+    assert repository.names() == []
+    for name in ("b", "a"):
+        save(repository, name)
+    assert repository.names() == ["a", "b"]
+
+
+def test_saving_the_same_teacher_again_changes_nothing(repository: TeacherRepository):
+    first = save(repository)
+    assert save(repository) == first
+
+
+def test_another_teacher_does_not_take_a_name(repository: TeacherRepository):
+    first = save(repository)
+    with pytest.raises(UserError, match="a different teacher 'zoo' exists"):
+        save(repository, made=classifier(seed=1))
+    assert repository.load("zoo").card == first
+
+
+@pytest.mark.parametrize("name", ["../zoo", "", "a/b", ".hidden", "a\n", "x" * 101])
+def test_names_that_are_no_folder_names_are_refused(repository: TeacherRepository, name: str):
+    with pytest.raises(UserError, match="a name has letters"):
+        save(repository, name)
+    with pytest.raises(UserError, match="no teacher"):
+        repository.load(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"categories": ("ape", "bee", "bee")}, "occurs twice"),
+        ({"categories": ("ape", "bee"), "accuracy": {}}, "head.weight is \\[3, 4\\] instead of \\[2, 4\\]"),
+        ({"accuracy": {"dog": 1.0}}, "dog not among the categories"),
+        ({"channels": 3}, "expected 3 values"),
+        ({"settings": {"width": 4}}, "do not fit"),
+        ({"made": classifier(width=1)}, "do not fit"),
+    ],
+)
+def test_a_card_that_contradicts_the_weights_is_not_saved(
+    repository: TeacherRepository, changes: dict[str, Any], message: str
+):
+    with pytest.raises(UserError, match=message):
+        save(repository, **changes)
+    assert repository.names() == []
+    assert list(repository.root.iterdir()) == []
+
+
+def test_an_unknown_teacher_is_refused_with_the_nearest(repository: TeacherRepository):
+    save(repository)
+    with pytest.raises(UserError, match=r"no teacher 'zooo'.*Did you mean 'zoo'\?"):
+        repository.load("zooo")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        save(TeacherRepository(tmp_path / "file"))
+
+
+def test_changed_or_truncated_weights_are_refused(repository: TeacherRepository):
+    save(repository)
+    weights = repository.path("zoo") / WEIGHTS
+    whole = weights.read_bytes()
+    for content in (whole[:-1], whole[:10], b"", whole[:-1] + bytes([whole[-1] ^ 1])):
+        weights.write_bytes(content)
+        with pytest.raises(UserError, match="does not match the checksum"):
+            repository.load("zoo")
+    weights.unlink()
+    with pytest.raises(UserError, match=r"weights\.safetensors: missing"):
+        repository.load("zoo")
+
+
+def test_weights_that_are_not_finite_are_refused(repository: TeacherRepository):
+    save(repository)
+    weights = repository.path("zoo") / WEIGHTS
+    state = safetensors.torch.load_file(weights)
+    state["head.bias"][0] = torch.nan
+    safetensors.torch.save_file(state, weights)
+    edit(repository, weights_sha256=checksum(weights))
+    with pytest.raises(UserError, match=r"NaN or infinite values in head\.bias"):
+        repository.load("zoo")
+
+
+def test_a_diverged_network_does_not_become_a_teacher(repository: TeacherRepository):
+    made = classifier()
+    with torch.no_grad():
+        made.network.get_parameter("head.bias")[0] = torch.inf
+    with pytest.raises(UserError, match="NaN or infinite"):
+        save(repository, made=made)
+    assert repository.names() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"categories": ["ape", "bee"], "accuracy": {}}, "as cnn with 2 categories: .*head.bias is \\[3\\] instead"),
+        ({"categories": [*CATEGORIES, "dog"]}, "as cnn with 4 categories"),
+        ({"architecture": "cnm"}, "'cnm' is not an architecture. Did you mean 'cnn'"),
+        ({"settings": {"widht": 2}}, "no setting 'widht'"),
+        ({"mean": [0.1, 0.2]}, "expected 1 values"),
+        ({"std": [0.0]}, "std.0: Input should be greater than 0"),
+        ({"name": "other"}, "the card is that of teacher 'other'"),
+        ({"colour": "red"}, "colour: Extra inputs"),
+    ],
+)
+def test_a_card_that_contradicts_its_weights_is_refused(
+    repository: TeacherRepository, changes: dict[str, Any], message: str
+):
+    save(repository)
+    edit(repository, **changes)
+    with pytest.raises(UserError, match=message):
+        repository.load("zoo")
+
+
+def test_a_missing_or_truncated_card_is_refused(repository: TeacherRepository):
+    save(repository)
+    card = repository.path("zoo") / CARD
+    for content in (b"", card.read_bytes()[:40], b"[]", b"\xff\xfe"):
+        card.write_bytes(content)
+        with pytest.raises(UserError, match=r"card\.json.*train or import"):
+            repository.load("zoo")
+    card.unlink()
+    with pytest.raises(UserError, match=r"card\.json: no such file"):
+        repository.load("zoo")
+
+
+def test_imported_weights_reach_the_network(tmp_path: Path):
+    source, target = classifier().network, classifier(seed=1).network
+    torch.save({"state_dict": {f"module.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "w.pth")
+    TeacherRepository.read_weights(target, tmp_path / "w.pth")
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True)
+    )
