@@ -14,6 +14,7 @@ from selkd.data.dataset import Rows
 
 CPU = torch.device("cpu")
 DECODERS = min(8, os.cpu_count() or 1)
+COPIED = 4096  # rows moved to a device at a time
 
 
 class ArrayRows:
@@ -42,7 +43,10 @@ class ArrayRows:
         if device.type == "cpu":
             return ArrayRows(self.images, self.labels)
         if self.images.nbytes <= free_memory(device) // 2:
-            return ResidentRows(torch.from_numpy(self.images.copy()).to(device), self.labels)
+            resident = torch.empty(self.images.shape, dtype=torch.uint8, device=device)
+            for index in torch.arange(len(self)).split(COPIED):
+                resident[index[0] : index[-1] + 1] = self.pixels(index)
+            return ResidentRows(resident, self.labels)
         return ArrayRows(self.images, self.labels, device)
 
 

@@ -39,13 +39,13 @@ def keep(
     image_size: int | None = None,
 ) -> Dataset:
     """The data set with this content, mapped; `read` is called only where its arrays are not kept yet."""
-    key = {"pixels": dict(content), "image_size": image_size, "version": VERSION}
+    identity = {"data": dict(content), "image_size": image_size, "version": VERSION}
 
     def make(create: Create) -> None:
         for part, rows in read().items():
             _write(rows, part, image_size, create)
 
-    kept = arrays_under(root).get(key, make)
+    kept = arrays_under(root).get({"pixels of": identity}, make)
     return Dataset(
         name=name,
         categories=categories,
@@ -54,7 +54,7 @@ def keep(
         test=_mapped(kept, "test") if "test_images" in kept else None,
         mean=tuple(kept["mean"].tolist()),
         std=tuple(kept["std"].tolist()),
-        fingerprint=fingerprint(key),
+        fingerprint=fingerprint(identity),
     )
 
 
@@ -62,7 +62,7 @@ def stream(
     root: Path, content: Mapping[str, Any], read: ReadRows, *, name: str, categories: tuple[str, ...]
 ) -> Dataset:
     """The data set with this content, decoded on demand; every image is decoded once to see that it can be."""
-    key = {"moments": dict(content), "version": VERSION}
+    identity = {"data": dict(content), "image_size": None, "version": VERSION}
     rows = read()
 
     def make(create: Create) -> None:
@@ -71,7 +71,7 @@ def stream(
             if part == "train":
                 _write_moments(np.asarray(levels), create)
 
-    kept = arrays_under(root).get(key, make)
+    kept = arrays_under(root).get({"moments of": identity}, make)
     return Dataset(
         name=name,
         categories=categories,
@@ -80,7 +80,7 @@ def stream(
         test=rows.get("test"),
         mean=tuple(kept["mean"].tolist()),
         std=tuple(kept["std"].tolist()),
-        fingerprint=fingerprint(key),
+        fingerprint=fingerprint(identity),
     )
 
 

@@ -14,8 +14,21 @@ PUBLISHED: dict[str, Published] = {s.name: s for s in (DIGITS, FASHION_MNIST, MN
 FOLDER = "imagefolder"
 
 
+def names() -> list[str]:
+    """The published sources; folders of images are beside them."""
+    return list(PUBLISHED)
+
+
+def describe(name: str) -> str:
+    """What a published source holds, and how to get it."""
+    source = PUBLISHED[name]
+    return f"{source.about}. {source.remedy}"
+
+
 def load(source: str, *, root: Path, image_size: int | None = None, memory_budget: int = 2 * 2**30) -> Dataset:
     """The data set that `source` names, or the images of `imagefolder:PATH`; files are looked for under `root`."""
+    if image_size is not None and image_size < 1:
+        raise UserError(f"image_size: {image_size} is no size. Give pixels of a side, 1 or more.")
     family, _, path = source.partition(":")
     if family == FOLDER and path:
         return image_folder(Path(path).expanduser(), root=root, image_size=image_size, memory_budget=memory_budget)

@@ -69,6 +69,7 @@ def _check_superclasses(source: Published, file: str, records: np.ndarray) -> No
 
 CIFAR10 = Published(
     name="cifar10",
+    about="60,000 photographs, colour, 32 x 32, 10 categories",
     categories=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     read=_read,
     checksums={
@@ -93,6 +94,7 @@ CIFAR10 = Published(
 
 CIFAR100 = Published(
     name="cifar100",
+    about="60,000 photographs, colour, 32 x 32, 100 categories in 20 superclasses",
     categories=FINE,
     superclasses=SUPERCLASSES,
     read=_read,

@@ -28,6 +28,7 @@ def _read(source: Published, _: Path) -> Mapping[str, Rows]:
 
 DIGITS = Published(
     name="digits",
+    about="1,797 handwritten digits, grey, 8 x 8, 10 categories; no official test split",
     categories=NAMES,
     checksums={"digits": "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"},
     read=_read,

@@ -19,6 +19,7 @@ from selkd.errors import UserError
 from selkd.files import fingerprint
 
 TESTS = ("test", "val")
+SUBMITTED = 4096  # files handed to the threads at a time
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,11 @@ def _index(path: Path, root: Path, listings: Mapping[str, Listing]) -> Evidence:
             for part, own in listings.items():
                 checksums = create(f"{part}_checksums", (len(own.files), 32), "|u1")
                 layouts = create(f"{part}_layouts", (len(own.files), 3), "<i4")
-                for row, (checksum, found) in enumerate(threads.map(_examine, own.files)):
-                    checksums[row] = np.frombuffer(checksum, np.uint8)
-                    layouts[row] = found
+                for start in range(0, len(own.files), SUBMITTED):
+                    found = threads.map(_examine, own.files[start : start + SUBMITTED])
+                    for row, (checksum, layout_found) in enumerate(found, start):
+                        checksums[row] = np.frombuffer(checksum, np.uint8)
+                        layouts[row] = layout_found
 
     return store.arrays_under(root).get(key, make)
 

@@ -37,6 +37,7 @@ def _downloads(address: str, checksums: Mapping[str, str]) -> tuple[Download, ..
 
 MNIST = Published(
     name="mnist",
+    about="70,000 handwritten digits, grey, 28 x 28, 10 categories",
     categories=NAMES,
     read=_read,
     checksums={
@@ -58,6 +59,7 @@ MNIST = Published(
 
 FASHION_MNIST = Published(
     name="fashion-mnist",
+    about="70,000 pictures of clothes, grey, 28 x 28, 10 categories",
     categories=(
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),

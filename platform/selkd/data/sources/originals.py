@@ -27,6 +27,7 @@ class Published:
     """A data set by name: its categories, the SHA-256 of its content, and how its files become rows."""
 
     name: str
+    about: str
     categories: tuple[str, ...]
     checksums: Mapping[str, str]  # of every uncompressed file
     read: Callable[["Published", Path], Mapping[str, Rows]]
@@ -77,7 +78,7 @@ class Published:
                 inside = "" if name in path.name else f": {name}"
                 raise UserError(
                     f"{path}{inside} is truncated or corrupt: it is not the {name} of the published {self.name}. "
-                    f"Delete it and get it again. {self._remedy}"
+                    f"Delete it and get it again. {self.remedy}"
                 )
         return named
 
@@ -86,10 +87,13 @@ class Published:
         if self.archive:
             wanted = f"{self.archive}, or {wanted} in {self.folder}"
         looked = " or ".join(str(place) for place in places)
-        return f"{self.name}: files not found: {wanted}. Looked in {looked}. {self._remedy}"
+        return f"{self.name}: files not found: {wanted}. Looked in {looked}. {self.remedy}"
 
     @property
-    def _remedy(self) -> str:
+    def remedy(self) -> str:
+        """How to get the files."""
+        if not self.downloads:
+            return "Installed with selkd."
         return f"Run `selkd data fetch {self.name}`{self.advice}."
 
 
