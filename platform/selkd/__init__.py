@@ -1,0 +1,44 @@
+"""Selective knowledge distillation: train small students for some of a teacher's categories.
+
+`selkd.train(config)` and friends do what the commands do; configurations are mappings, YAML files or typed models.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selkd.config import RunConfig, Workspace
+    from selkd.data import Dataset, Task, from_arrays, load
+    from selkd.errors import UserError
+    from selkd.students import evaluate, export, predict
+    from selkd.training.run import Trained, train
+    from selkd.training.teach import import_teacher, teach
+
+_HOMES = {
+    "RunConfig": "config",
+    "Workspace": "config",
+    "Dataset": "data",
+    "Task": "data",
+    "from_arrays": "data",
+    "load": "data",
+    "UserError": "errors",
+    "evaluate": "students",
+    "export": "students",
+    "predict": "students",
+    "Trained": "training.run",
+    "train": "training.run",
+    "import_teacher": "training.teach",
+    "teach": "training.teach",
+}
+
+__all__ = [
+    "Dataset", "RunConfig", "Task", "Trained", "UserError", "Workspace", "evaluate", "export", "from_arrays",
+    "import_teacher", "load", "predict", "teach", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when first used, so that `import selkd` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'selkd' has no attribute {name!r}")
+    return getattr(import_module(f"selkd.{_HOMES[name]}"), name)

@@ -75,10 +75,13 @@ def run(
     for name, path in files.items():
         if name == "teacher":
             continue
-        yield name, [
-            train(RunConfig.read(path, [f"seed={seed}"]), workspace, on_epoch=on_start(f"{name}, seed {seed}"))
-            for seed in SEEDS
-        ]
+        yield (
+            name,
+            [
+                train(RunConfig.read(path, [f"seed={seed}"]), workspace, on_epoch=on_start(f"{name}, seed {seed}"))
+                for seed in SEEDS
+            ],
+        )
 
 
 def compared(mode: str, students: dict[str, list[Trained]]) -> list[Row]:

@@ -65,7 +65,9 @@ def predict(student: str, images: Sequence[Path], workspace: Workspace | None = 
     model, card = deployed(student, workspace)
     files = [f for path in images for f in (_images_below(path) if path.is_dir() else [path])]
     if not files:
-        raise UserError(f"no image files in {', '.join(map(str, images))}. Endings known: {', '.join(sorted(ENDINGS))}.")
+        raise UserError(
+            f"no image files in {', '.join(map(str, images))}. Endings known: {', '.join(sorted(ENDINGS))}."
+        )
     names = [*card.categories, *(["not selected"] if card.mode == "open" else [])]
     frames = []
     for start in range(0, len(files), 256):
@@ -91,9 +93,9 @@ def _images_below(folder: Path) -> list[Path]:
 
 def _read(path: Path, card: StudentCard) -> torch.Tensor:
     try:
-        with Image.open(path) as image:
-            image = image.convert("L" if card.channels == 1 else "RGB").resize((card.image_size,) * 2)
-            pixels = np.asarray(image, dtype=np.float32) / 255
+        with Image.open(path) as file:
+            image = file.convert("L" if card.channels == 1 else "RGB").resize((card.image_size,) * 2)
+        pixels = np.asarray(image, dtype=np.float32) / 255
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnidentifiedImageError) as error:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from selkd.objectives import REGISTRY, Context, Objective, View
-from selkd.objectives.kd import restrict
 from torch import Tensor
 from torch.nn import functional as F
+
+from selkd.objectives import REGISTRY, Context, Objective, View
+from selkd.objectives.kd import restrict
 
 B, K, IDS = 12, 7, (4, 1, 6)
 VARIANTS: dict[str, list[dict[str, Any]]] = {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from selkd import models
 from selkd.config import Workspace
 from selkd.data import load

@@ -49,7 +49,9 @@ def sync(json: show.Json = False) -> None:
 
 def ui(
     port: Annotated[int, typer.Option(help="Port of the page.")] = 5000,
-    host: Annotated[str, typer.Option(help="Address to listen on; the default admits this machine only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default admits this machine only.")
+    ] = "127.0.0.1",
 ) -> None:
     """Open MLflow's pages on the recorded students. Ctrl-C ends it."""
     from selkd.config import Workspace

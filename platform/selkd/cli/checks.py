@@ -40,8 +40,6 @@ def _guarded(check: Callable[[], Check]) -> Check:
 def installation() -> Check:
     versions = {n: importlib.metadata.version(n) for n in ("selkd", "torch", "torchvision", "ray", "mlflow", "optuna")}
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
-    if sys.version_info < (3, 11):
-        return Check("installation", "broken", f"Python {sys.version.split()[0]}", "Use Python 3.11 or later.")
     return Check("installation", "ok", f"Python {sys.version.split()[0]}, {shown}")
 
 

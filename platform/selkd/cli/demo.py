@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from selkd.cli import show
 
 if TYPE_CHECKING:
-    from selkd.training.loop import Epoch
+    pass
 
 
 def demo(json: show.Json = False) -> None:
     """Train a teacher and compare students on embedded data: under 3 minutes on two cores.
 
-    A teacher learns ten digits; students learn four of them, from 20 rows a category: closed (only those four appear) and
-    open (all ten appear, the student may answer "not selected").
+    A teacher learns ten digits; students learn four of them from 20 rows a category: closed (only those four appear)
+    and open (all ten appear, the student may answer "not selected").
     """
     from selkd import demo as library
     from selkd.config import Workspace
@@ -35,7 +35,9 @@ def demo(json: show.Json = False) -> None:
     key = done["open-selkd"][0].key
     show.out.print(f"\n{total - 1} students and their teacher in {time.perf_counter() - began:.0f} s. Look closer:")
     show.out.print("  selkd ui                                  every run in MLflow", highlight=False)
-    show.out.print(f"  selkd train {_shown(workspace)}/demo/open-selkd.yaml objective.epsilon=4 name=mine", highlight=False)
+    show.out.print(
+        f"  selkd train {_shown(workspace)}/demo/open-selkd.yaml objective.epsilon=4 name=mine", highlight=False
+    )
     show.out.print(f"  selkd export {key} student.pt2", highlight=False)
 
 

@@ -55,7 +55,9 @@ def progress(title: str, quiet: bool = False) -> Iterator["Callable[[Epoch], Non
         yield lambda _: None
         return
     if not err.is_terminal:
-        yield lambda epoch: err.print(f"{title}: epoch {epoch.epoch} of {epoch.epochs}, {_scores(epoch)}", soft_wrap=True)
+        yield lambda epoch: err.print(
+            f"{title}: epoch {epoch.epoch} of {epoch.epochs}, {_scores(epoch)}", soft_wrap=True
+        )
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[scores]}"))
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
@@ -72,7 +74,12 @@ def steps(total: int, quiet: bool = False) -> "Iterator[Callable[[str], Callable
     if not err.is_terminal:
         yield _lines(total)
         return
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[scores]}"))
+    columns = (
+        TextColumn("{task.description:32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[scores]}"),
+    )
     with Progress(*columns, console=err) as bar:
         whole, current = bar.add_task("all runs", total=total, scores=""), bar.add_task("", total=None, scores="")
 

@@ -48,7 +48,8 @@ def teach(
     config: Annotated[Path, typer.Argument(help="YAML file of the run.", show_default=False)],
     overrides: show.Overrides = None,
     weights: Annotated[
-        Path | None, typer.Option("--import", help="Import these weights (safetensors or a state dict) instead of training.")
+        Path | None,
+        typer.Option("--import", help="Import these weights (safetensors or a state dict) instead of training."),
     ] = None,
     json: show.Json = False,
 ) -> None:
@@ -63,7 +64,8 @@ def teach(
     `selkd teach teacher.yaml --import resnet56.safetensors`
     """
     from selkd.config import RunConfig
-    from selkd.training.teach import import_teacher, teach as run
+    from selkd.training.teach import import_teacher
+    from selkd.training.teach import teach as run
 
     settings = RunConfig.read(config, overrides)
     if weights is not None:
@@ -75,5 +77,9 @@ def teach(
         show.print_json(card.model_dump(mode="json"))
         return
     rows = [[name, show.number(value)] for name, value in card.accuracy.items()]
-    show.table(f"{card.name}: validation accuracy", ["category", "accuracy"], [*rows, ["all", show.number(card.validation_accuracy)]])
+    show.table(
+        f"{card.name}: validation accuracy",
+        ["category", "accuracy"],
+        [*rows, ["all", show.number(card.validation_accuracy)]],
+    )
     show.out.print(f"Next: write `teacher: {card.name}` into a student's configuration.", highlight=False)

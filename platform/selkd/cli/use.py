@@ -12,7 +12,9 @@ Student = Annotated[str, typer.Argument(help="A run's key, or a folder that hold
 
 def evaluate(
     student: Student,
-    part: Annotated[Literal["validation", "test"], typer.Option(help="Which rows; a reading of test is recorded.")] = "validation",
+    part: Annotated[
+        Literal["validation", "test"], typer.Option(help="Which rows; a reading of test is recorded.")
+    ] = "validation",
     json: show.Json = False,
 ) -> None:
     """Score a recorded student again on the rows of its run.

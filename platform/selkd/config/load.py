@@ -3,15 +3,18 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from selkd.errors import UserError, nearest
 
+M = TypeVar("M", bound=BaseModel)
+
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
+_QUOTED = r"'([^']*)'"
 
 
 class _Loader(yaml.SafeLoader):
@@ -103,7 +106,7 @@ def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
     return merged
 
 
-def validate[M: BaseModel](model: type[M], config: Any, source: str) -> M:
+def validate(model: type[M], config: Any, source: str) -> M:
     """`config` as `model`, or one readable error with a line for every fault."""
     try:
         return model.model_validate(config)
@@ -119,22 +122,23 @@ def _copy(value: Any) -> Any:
 def _fault(model: type[BaseModel], fault: Any, config: Any) -> str:
     path = _written(fault["loc"], config)
     key = ".".join(str(part) for part in path) or "configuration"
-    match fault["type"]:
-        case "extra_forbidden":
-            return f"{key}: unknown key. {nearest(str(path[-1]), keys_at(model, fault['loc'][:-1]))}"
-        case "missing":
-            return f"{key}: missing. Add it."
-        case "union_tag_not_found":
-            return f"{key}.name: missing. Add it."
-        case "union_tag_invalid":
-            allowed = [tag.strip("' ") for tag in fault["ctx"]["expected_tags"].split(",")]
-            return f"{key}.name: {fault['ctx']['tag']!r} is unknown. {nearest(str(fault['ctx']['tag']), allowed)}"
-        case "literal_error":
-            allowed = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
-            return f"{key}: {_short(fault['input'])} is not allowed. {nearest(str(fault['input']), allowed)}"
-        case "value_error":
-            return f"{key}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
-    return f"{key}: {_short(fault['input'])} is refused: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind == "extra_forbidden":
+        told = f"{key}: unknown key. {nearest(str(path[-1]), keys_at(model, fault['loc'][:-1]))}"
+    elif kind == "missing":
+        told = f"{key}: missing. Add it."
+    elif kind == "union_tag_not_found":
+        told = f"{key}.name: missing. Add it."
+    elif kind == "union_tag_invalid":
+        allowed = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+        told = f"{key}.name: {context['tag']!r} is unknown. {nearest(str(context['tag']), allowed)}"
+    elif kind == "literal_error":
+        told = f"{key}: {_short(value)} is not allowed. {nearest(str(value), re.findall(_QUOTED, context['expected']))}"
+    elif kind == "value_error":
+        told = f"{key}: {context['error']}" if path else str(context["error"])
+    else:
+        told = f"{key}: {_short(value)} is refused: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    return told
 
 
 def _written(loc: Sequence[str | int], config: Any) -> list[str | int]:

@@ -1,7 +1,7 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
@@ -40,7 +40,7 @@ class TaskSettings(Settings):
     categories: Annotated[list[str | int], Field(min_length=1)] | Literal["all"] = Field(
         "all", description="Names, ids or superclasses of the selected categories."
     )
-    mode: Literal["closed", "open"] = Field("closed", description="`open` may answer \"not selected\".")
+    mode: Literal["closed", "open"] = Field("closed", description='`open` may answer "not selected".')
 
 
 class StudentSettings(BaseModel):
@@ -79,7 +79,9 @@ class TrainingSettings(Settings):
         "stored", description="`stored` replays evidence; `online` runs the teacher in every step (mixup needs that)."
     )
     views: int = Field(4, ge=1, le=256, description="Stored views a row, where augmentation is random.")
-    keep: Literal["best", "last"] = Field("best", description="The student is the best epoch on validation, or the last.")
+    keep: Literal["best", "last"] = Field(
+        "best", description="The student is the best epoch on validation, or the last."
+    )
     threads: int = Field(1, ge=1, description="CPU threads a worker process.")
 
     @model_validator(mode="before")
@@ -113,7 +115,7 @@ def _objective_type() -> Any:
         create_model(f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, name=(Literal[name], name))  # pyright: ignore
         for name, cls in objectives.REGISTRY.items()
     ]
-    return Annotated[Union[tuple(members)], Field(discriminator="name")]
+    return Annotated[tuple(members), Field(discriminator="name")]
 
 
 class RunConfig(Settings):
@@ -161,5 +163,3 @@ class RunConfig(Settings):
         from selkd.config.load import override, read, validate
 
         return validate(cls, override(read(path), overrides or []), str(path))
-
-

@@ -1,14 +1,14 @@
 """What an objective is, and the registry that finds them by name.
 
-Shapes: b rows of this worker, B rows of the global batch, K teacher categories, k selected ones, o = k or k + 1 outputs.
+Shapes: b rows of this worker, B rows of the global batch, K teacher categories, k selected ones, o outputs: k or k + 1.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from selkd.errors import UserError, nearest
@@ -56,8 +56,14 @@ class ObjectiveSettings(BaseModel):
     gamma: float = Field(1.0, ge=0, description="Weight of the truth term.", json_schema_extra={"search": [0.1, 1.0]})
     truth: Truth = Field(
         "cross-entropy",
-        description="Truth term: plain, `logit-adjusted` by training frequencies, or `class-balanced` by their inverse.",
+        description="Truth term: plain, `logit-adjusted` by training frequency, or `class-balanced`.",
     )
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> "ObjectiveSettings":
+        if self.gamma == 0 and getattr(self, "alpha", 0) == 0:
+            raise ValueError("every weight is zero, so there is nothing to learn. Raise gamma or alpha.")
+        return self
 
 
 class Objective(nn.Module):
@@ -79,8 +85,11 @@ class Objective(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Weight of each term; a term of weight zero need not be computed."""
-        return {"truth": self.settings.gamma}
+        """Weight of each term; a term of weight zero is not computed."""
+        found = {"truth": self.settings.gamma}
+        if isinstance(self.settings, TeacherSettings):
+            found["teacher"] = self.settings.alpha
+        return found
 
     @property
     def omitted(self) -> Mapping[str, str]:
@@ -112,10 +121,12 @@ class TeacherSettings(ObjectiveSettings):
     )
 
 
+Registered = TypeVar("Registered", bound=type[Objective])
+
 REGISTRY: dict[str, type[Objective]] = {}
 
 
-def register[O: type[Objective]](cls: O) -> O:
+def register(cls: Registered) -> Registered:
     """Make an objective known by its name."""
     assert cls.name not in REGISTRY, f"two objectives are called {cls.name}"
     REGISTRY[cls.name] = cls

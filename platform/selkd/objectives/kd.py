@@ -30,10 +30,6 @@ class KD(Objective):
     Settings: ClassVar[type[KDSettings]] = KDSettings
     settings: KDSettings
 
-    @property
-    def weights(self) -> dict[str, float]:
-        return {"truth": self.settings.gamma, "teacher": self.settings.alpha}
-
     def teacher_term(self, view: View) -> Tensor:
         tau = self.settings.temperature
         scaled = restrict(self.teacher_scores(view) / tau, self.context.ids, self.context.mode == "open")

@@ -48,7 +48,9 @@ class SelKDSettings(TeacherSettings):
         "logprob", description="Open: scores are log-probabilities over all outputs (default) or raw logits."
     )
     tolerance: float = Field(1e-4, gt=0, description="Relative marginal error at which a plan is accepted.")
-    max_iterations: int = Field(500, gt=0, description="Iterations after which a plan is taken as it is, with a warning.")
+    max_iterations: int = Field(
+        500, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
+    )
     parity: Literal["official"] | None = Field(
         None, description="`official` reproduces the published code's losses, faults included."
     )
@@ -77,10 +79,6 @@ class SelKD(Objective):
         super().__init__(settings, context)
         if settings.target is not None and len(settings.target) != context.selected:
             raise ValueError(f"objective.target has {len(settings.target)} numbers for {context.selected} categories")
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {"truth": self.settings.gamma, "teacher": self.settings.alpha}
 
     @property
     def omitted(self) -> Mapping[str, str]:

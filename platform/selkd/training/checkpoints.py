@@ -1,7 +1,7 @@
 """Checkpoints: whole or absent, verified when read, without pickle.
 
-A checkpoint is one safetensors file: tensors by path, and the rest of the state as JSON in its header. `index.json` names
-the last two and the best, with their checksums.
+A checkpoint is one safetensors file: tensors by path, and the rest of the state as JSON in its header. `index.json`
+names the last two and the best, with their checksums.
 """
 
 import json
@@ -106,4 +106,3 @@ def _put_tensors(value: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
         case "list":
             return [_put_tensors(v, tensors) for v in content]
     return content
-

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ class Loop:
                 "scaler": scaler.state_dict(), "step": step, "best": best,
             }  # fmt: skip
             reached = Epoch(epoch + 1, epochs, step, metrics)
-            self.workers.lead(lambda: _keep(checkpoints, state, reached, better, report))
+            self.workers.lead(partial(_keep, checkpoints, state, reached, better, report))
 
     def _train_epoch(self, stepper: PlainStepper, epoch: int, start: int, stop: int) -> dict[str, float]:
         """One epoch's updates; returns the mean of every term over the rows seen."""
@@ -131,8 +132,8 @@ class Loop:
         lr = self.optimiser.lr * self.schedule.rate(step, self.total_steps)
         raise UserError(
             f"training stopped: term {term!r} became {value} at step {step} (learning rate {lr:.3g}, "
-            f"rows {', '.join(map(str, rows[:8]))}{', ...' if len(rows) > 8 else ''}). The checkpoint of the last whole "
-            "epoch is kept. Lower training.optimiser.lr, set training.clip, or look at these rows."
+            f"rows {', '.join(map(str, rows[:8]))}{', ...' if len(rows) > 8 else ''}). The checkpoint of the last "
+            "whole epoch is kept. Lower training.optimiser.lr, set training.clip, or look at these rows."
         )
 
 

@@ -14,6 +14,8 @@ from torchmetrics.functional import classification as tm
 
 BINS = 15
 """Bins of confidence in the calibration error (Guo et al. 2017)."""
+ABOVE_EVERY_SCORE = 2.0
+"""The threshold that rejects every row, in any precision: no score is above 1."""
 
 
 def closed_metrics(logits: Tensor, labels: Tensor, names: Sequence[str]) -> dict[str, float]:
@@ -69,18 +71,18 @@ def rejection_threshold(logits: Tensor, labels: Tensor) -> float:
     correct = logits[:, :k].argmax(1) == labels
     scores, place = _score(logits).unique(return_inverse=True)
 
-    def rejected(rows: Tensor) -> Tensor:
-        """How many of `rows` lie below each candidate: the first rejects no row, the last all."""
-        below = torch.bincount(place[rows], minlength=len(scores)).cumsum(0)
-        return torch.cat([below.new_zeros(1), below])
+    def below(rows: Tensor) -> Tensor:
+        """How many of `rows` each candidate rejects: the first none, the last all."""
+        counts = torch.bincount(place[rows], minlength=len(scores)).cumsum(0)
+        return torch.cat([counts.new_zeros(1), counts])
 
-    kept = correct.sum() - rejected(correct)
-    balanced = kept * (~inside).sum().clamp(min=1) + rejected(~inside) * inside.sum().clamp(min=1)
+    kept, rejected = correct.sum() - below(correct), below(~inside)
+    balanced = kept * (~inside).sum().clamp(min=1) + rejected * inside.sum().clamp(min=1)
     best = int((balanced == balanced.max()).nonzero()[0])
     if best == 0:
         return 0.0
     if best == len(scores):
-        return math.nextafter(float(scores[-1]), math.inf)
+        return ABOVE_EVERY_SCORE
     low, high = float(scores[best - 1]), float(scores[best])
     middle = (low + high) / 2
     return middle if middle > low else high

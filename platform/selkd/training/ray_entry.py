@@ -1,14 +1,19 @@
 """Several workers through Ray Train. The loop stays the plain one; Ray starts, watches and replaces its processes."""
 
+import contextlib
+import math
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
+from selkd.tracking import TrialRecord
 from selkd.training.loop import Epoch
+from selkd.training.setup import device_of
 from selkd.training.workers import Workers
 
 ENVIRONMENT = {
@@ -19,41 +24,50 @@ ENVIRONMENT = {
 }
 
 
-def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
-    """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
+@contextlib.contextmanager
+def started(cpus: float) -> Iterator[Any]:
+    """Ray, connected to the cluster of RAY_ADDRESS or to one of our own that is large enough and ends with us."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
-    from ray.train import FailureConfig, RunConfig as RayRunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
 
-    from selkd.training.setup import device_of
-
-    workers = config.workers
-    on_gpu = device_of(config).type == "cuda"
-    ours = not ray.is_initialized()
-    if ours:
-        _start(ray, workers.count * workers.cpus)
-    resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
-    trainer = TorchTrainer(
-        _loop,
-        train_loop_config={"config": config.model_dump(mode="json"), "workspace": str(workspace.root)},
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=on_gpu, resources_per_worker=resources),
-        run_config=RayRunConfig(
-            name=f"{config.key}-{os.getpid()}",
-            storage_path=str(workspace.root / "ray"),
-            failure_config=FailureConfig(max_failures=workers.retries),
-        ),
-    )
+    if ray.is_initialized():
+        yield ray
+        return
+    address = os.environ.get("RAY_ADDRESS", "local")
+    size = {"num_cpus": max(os.cpu_count() or 1, math.ceil(cpus)), "include_dashboard": False}
+    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **(size if address == "local" else {}))
     try:
-        with _Progress(workspace.runs / config.key, on_epoch):
-            problem = trainer.fit().return_value
-        if problem:
-            raise UserError(problem)
+        yield ray
     finally:
-        if ours:
-            ray.shutdown()
+        ray.shutdown()
+
+
+def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
+    """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
+    workers = config.workers
+    with started(workers.count * workers.cpus):
+        from ray.train import FailureConfig, ScalingConfig
+        from ray.train import RunConfig as RayRunConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        on_gpu = device_of(config).type == "cuda"
+        resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
+        trainer = TorchTrainer(
+            _loop,
+            train_loop_config={"config": config.model_dump(mode="json"), "workspace": str(workspace.root)},
+            torch_config=TorchConfig(backend="nccl" if on_gpu and workers.gpus >= 1 else "gloo"),
+            scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=on_gpu, resources_per_worker=resources),
+            run_config=RayRunConfig(
+                name=f"{config.key}-{os.getpid()}-{time.time_ns()}",
+                storage_path=str(workspace.root / "ray"),
+                failure_config=FailureConfig(max_failures=workers.retries),
+            ),
+        )
+        with _progress(config, workspace.runs / config.key, on_epoch):
+            problem = trainer.fit().return_value
+    if problem:
+        raise UserError(problem)
 
 
 def _loop(settings: dict[str, Any]) -> str | None:
@@ -68,27 +82,27 @@ def _loop(settings: dict[str, Any]) -> str | None:
     return None
 
 
-def _start(ray: Any, cpus: float) -> None:
-    """Connect to the cluster of RAY_ADDRESS, or start one here that is large enough."""
-    address = os.environ.get("RAY_ADDRESS", "local")
-    size = {"num_cpus": max(os.cpu_count() or 1, int(cpus + 0.999)), "include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **size)
+@contextlib.contextmanager
+def _progress(config: RunConfig, folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
+    """While the driver waits, report the epochs that the first worker writes to the ledger."""
+    record, done, told = TrialRecord(folder), threading.Event(), 0
+    told = len(record.history())
 
+    def watch() -> None:
+        nonlocal told
+        ended = False
+        while not ended:
+            ended = done.wait(0.5)
+            history = record.history()
+            for step, row in history.iloc[told:].iterrows():
+                epoch = int(str(step))
+                on_epoch(Epoch(epoch, config.training.epochs or epoch, 0, {str(k): float(v) for k, v in row.items()}))
+            told = len(history)
 
-class _Progress:
-    """Reports the epochs that the first worker writes to the ledger, while the driver waits."""
-
-    def __init__(self, folder: Path, on_epoch: Callable[[Epoch], None]) -> None:
-        self.folder, self.on_epoch = folder, on_epoch
-        self.done = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        raise AssertionError
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -67,7 +67,9 @@ def train(
 
                     train_with_ray(config, workspace, on_epoch)
     except Timeout:
-        raise UserError(f"{folder}: another process trains this student. Wait for it, or change name or seed.") from None
+        raise UserError(
+            f"{folder}: another process trains this student. Wait for it, or change name or seed."
+        ) from None
     return result(workspace, config)
 
 
@@ -100,9 +102,10 @@ def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Ca
 
 
 def fit(
-    config: RunConfig, workspace: Workspace, workers: Workers, report: Callable[[Epoch], None]
+    config: RunConfig, workspace: Workspace, workers: Workers, report: Callable[[Epoch], None], *, keep: bool = True
 ) -> tuple[Setup, Classifier]:
-    """Train the student, from its last checkpoint if there is one; nothing is recorded here."""
+    """Train the student; with `keep`, checkpoints are written and the last one is where it goes on."""
+    assert keep or config.training.keep == "last", "the best epoch is found in a checkpoint"
     setup = Setup.of(config, workspace, workers, device_of(config))
     batches = setup.batches()
     student = setup.shared(setup.student())
@@ -124,10 +127,12 @@ def fit(
         keys=setup.keys,
         seed=config.seed,
     )
-    checkpoints = Checkpoints(workspace.runs / config.key / "checkpoints")
+    checkpoints = Checkpoints(workspace.runs / config.key / "checkpoints") if keep else None
     loop.fit(checkpoints, report)
-    if config.training.keep == "best" and (best := checkpoints.best()) is not None:
-        student.load_state_dict({k.removeprefix("model."): v for k, v in best["trained"].items() if k.startswith("model.")})
+    if checkpoints is not None and config.training.keep == "best" and (best := checkpoints.best()) is not None:
+        student.load_state_dict(
+            {k.removeprefix("model."): v for k, v in best["trained"].items() if k.startswith("model.")}
+        )
     return setup, student
 
 

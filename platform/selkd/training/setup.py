@@ -9,7 +9,7 @@ from torch import Tensor
 
 from selkd import models, objectives
 from selkd.config import RunConfig, Workspace
-from selkd.data import Dataset, Part, Splits, Task, TaskView, load, split
+from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
 from selkd.data.evidence import Evidence, EvidenceStore, teacher_logits
 from selkd.errors import UserError
@@ -51,8 +51,7 @@ class Setup:
             test=data.test,
             seed=data.seed,
             rows_per_category=data.rows_per_category,
-        )
-        splits = Splits(*(Part(p.rows.to(device), p.index) for p in (splits.train, splits.validation, splits.test)))
+        ).to(device)
         chosen = config.task.categories
         task = Task("all" if chosen == "all" else tuple(chosen), config.task.mode).on(dataset)
         teacher = None
@@ -160,7 +159,7 @@ def _same_categories(teacher: Teacher, dataset: Dataset) -> None:
         odd = [c for c in dataset.categories if c not in card.categories]
         shown = f"it does not know {', '.join(odd[:5])}" if odd else "their order differs"
         raise UserError(
-            f"teacher: {card.name!r} was trained on {len(card.categories)} categories of {card.data.name!r}, the data have "
+            f"teacher: {card.name!r} knows {len(card.categories)} categories of {card.data.name!r}, the data have "
             f"{len(dataset.categories)}: {shown}. Choose a teacher of these data."
         )
     shape = (card.channels, card.image_size, card.image_size)

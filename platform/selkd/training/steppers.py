@@ -44,7 +44,9 @@ class PlainStepper:
     def _share_gradients(self) -> None:
         if self.workers.size == 1:
             return
-        flat = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters])
+        flat = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters]
+        )
         self.workers.sum_(flat)
         for parameter, grad in zip(self.parameters, flat.split([p.numel() for p in self.parameters]), strict=True):
             parameter.grad = grad.view_as(parameter)
