@@ -1,0 +1,120 @@
+"""The problem: scores, a constraint on the plan's marginals, an entropic weight; refused here if it makes no sense.
+
+Shapes: scores [..., B, K], row masses [..., B], column masses [..., K], mass and epsilon [...].
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row sums are given (one each by default), columns are free: a softmax."""
+
+    row_mass: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RowsAndColumns:
+    """Row and column sums are given; their totals agree."""
+
+    col_mass: Tensor
+    row_mass: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Each row gives at most one, `mass` in total."""
+
+    mass: Tensor | float
+
+
+Constraint = Rows | RowsAndColumns | Partial
+
+
+class Problem(NamedTuple):
+    """Checked input: floating scores, masses and epsilon of their dtype and device, broadcast to the leading shape."""
+
+    scores: Tensor
+    epsilon: Tensor
+    row_mass: Tensor
+    col_mass: Tensor | None = None
+    mass: Tensor | None = None
+    ratio: float = 0.0  # r, the largest range of a row's scores over epsilon
+
+
+def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> Problem:
+    """The problem in a solvable dtype, or an error that names the argument and its shape."""
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
+        raise TypeError(f"scores must be a floating-point tensor, not {kind}")
+    if scores.dim() < 2 or scores.numel() == 0:
+        raise ValueError(f"scores must be [..., B, K] and not empty, not {_shape(scores)}")
+    if scores.dtype not in (torch.float32, torch.float64):
+        scores = scores.float()
+    lead = scores.shape[:-2]
+    eps = _tensor("epsilon", epsilon, scores, lead)
+    if not all(e > 0 and math.isfinite(e) for e in _ends(eps)):
+        raise ValueError(f"epsilon must be positive and finite, not {_show(eps)}")
+    low, high = scores.detach().aminmax(dim=-1)
+    ratio = float(((high - low) / eps.detach()[..., None]).max())
+    if not (math.isfinite(ratio) and math.isfinite(float(high.sum()))):
+        raise ValueError(f"scores {_shape(scores)} must be finite (range over epsilon is {ratio})")
+    rows = None if isinstance(constraint, Partial) else constraint.row_mass
+    row_mass = scores.new_ones(()) if rows is None else rows
+    row_mass = _masses("row_mass", row_mass, scores, scores.shape[:-1])
+    if isinstance(constraint, Rows):
+        return Problem(scores, eps, row_mass, ratio=ratio)
+    if isinstance(constraint, Partial):
+        mass = _masses("mass", constraint.mass, scores, lead)
+        if float(mass.detach().max()) > scores.shape[-2]:
+            raise ValueError(
+                f"mass {_show(mass)} is above the total of {scores.shape[-2]} rows of scores {_shape(scores)}"
+            )
+        return Problem(scores, eps, row_mass, mass=mass, ratio=ratio)
+    if not isinstance(constraint, RowsAndColumns):
+        raise TypeError(f"constraint must be Rows, RowsAndColumns or Partial, not {type(constraint).__name__}")
+    col_mass = _masses("col_mass", constraint.col_mass, scores, (*lead, scores.shape[-1]))
+    given, wanted = row_mass.detach().sum(-1), col_mass.detach().sum(-1)
+    slack = 1e-5 if scores.dtype == torch.float32 else 1e-9
+    if bool((wanted <= 0).any()) or bool(((given - wanted).abs() > slack * given).any()):
+        raise ValueError(
+            f"col_mass {_shape(col_mass)} sums to {_show(wanted)}, but row_mass {_shape(row_mass)} to {_show(given)}; "
+            "the totals must agree and be positive"
+        )
+    return Problem(scores, eps, row_mass, col_mass, ratio=ratio)
+
+
+def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if not isinstance(value, Tensor):
+        return scores.new_tensor(value).expand(shape)
+    if value.device != scores.device and value.dim():
+        raise ValueError(f"{name} is on {value.device}, scores on {scores.device}")
+    try:
+        return value.to(scores).expand(shape)
+    except RuntimeError:
+        raise ValueError(f"{name} {_shape(value)} does not fit {list(shape)}, from scores {_shape(scores)}") from None
+
+
+def _masses(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
+    masses = _tensor(name, value, scores, shape)
+    if not all(m >= 0 and math.isfinite(m) for m in _ends(masses)):
+        raise ValueError(f"{name} {_shape(masses)} must be finite and not negative; it is within {_ends(masses)}")
+    return masses
+
+
+def _ends(values: Tensor) -> tuple[float, float]:
+    low, high = values.detach().aminmax()
+    return float(low), float(high)
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape))
+
+
+def _show(values: Tensor) -> str:
+    return f"{float(values)}" if values.dim() == 0 else f"{[round(v, 6) for v in values.flatten()[:4].tolist()]}"
