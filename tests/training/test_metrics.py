@@ -173,6 +173,11 @@ def test_metrics_at_the_threshold_follow_its_rule():
     assert not any(key.endswith("_at_threshold") for key in open_metrics(logits, labels, letters(2)))
 
 
+def test_a_score_at_the_threshold_is_accepted():
+    found = open_metrics(torch.zeros(2, 2), torch.tensor([0, 1]), ["a"], threshold=0.5)
+    assert (found["in_task_accuracy_at_threshold"], found["reject_recall_at_threshold"]) == (1, 0)
+
+
 def test_confusion_has_labels_in_rows():
     found = confusion(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 1, 1]), 4)
     assert torch.equal(found, torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))

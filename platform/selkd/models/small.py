@@ -14,9 +14,11 @@ SMALLEST_SIDE = 4
 class CnnSettings(Settings):
     """Settings of `cnn`."""
 
-    width: int = Field(16, ge=1, le=4096, description="Channels of the first block; the later ones have twice as many.")
-    depth: int = Field(3, ge=1, le=64, description="Blocks of convolution, normalisation and ReLU.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the head.")
+    width: int = Field(
+        default=16, ge=1, le=4096, description="Channels of the first block; the later ones have twice as many."
+    )
+    depth: int = Field(default=3, ge=1, le=64, description="Blocks of convolution, normalisation and ReLU.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the head.")
 
 
 class Cnn(nn.Module):
@@ -49,9 +51,9 @@ class MlpSettings(Settings):
     """Settings of `mlp`."""
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
-        (128,), description="Units of each hidden layer; none gives a linear classifier."
+        default=(128,), description="Units of each hidden layer; none gives a linear classifier."
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
 
 
 class Mlp(nn.Module):

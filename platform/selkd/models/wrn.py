@@ -17,7 +17,7 @@ DEPTHS_AND_WIDENINGS = {f"wrn_{depth}_{widen}": (depth, widen) for depth in (16,
 class WideSettings(Settings):
     """Settings of the wide residual networks."""
 
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout between the two convolutions of a block.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout between the two convolutions of a block.")
 
 
 class Block(nn.Module):
