@@ -1,0 +1,141 @@
+"""What each event of a ledger is in MLflow."""
+
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selkd.files import checksum
+from selkd.tracking.ledger import Event
+from selkd.tracking.record import LEDGER
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+MAX_NAME, MAX_VALUE = 250, 5000
+MAX_METRICS, MAX_OTHERS = 1000, 100
+
+
+def find_or_create(client: "MlflowClient", experiment: str, begin: Event, ledger: str | None) -> str:
+    """The run of this trial and ledger. Of several, made when an answer was lost, the oldest stays."""
+    trial = begin["key"].replace("'", "")
+    query = f"tags.`{TRIAL}` = '{trial}' AND tags.`{LEDGER_ID}` = '{ledger}'"
+    runs = sorted(client.search_runs([experiment], query), key=lambda run: (run.info.start_time, run.info.run_id))
+    for extra in runs[1:]:
+        client.delete_run(extra.info.run_id)
+    if runs:
+        return runs[0].info.run_id
+    tags = {TRIAL: trial, LEDGER_ID: ledger}
+    return client.create_run(experiment, start_time=begin["time"], tags=tags, run_name=begin["name"]).info.run_id
+
+
+def is_active(client: "MlflowClient", run_id: str) -> bool:
+    """Whether the run is still there: a person may have deleted it, or the database."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+def project(
+    client: "MlflowClient",
+    experiment: str,
+    run_id: str,
+    folder: Path,
+    portion: Sequence[Event],
+    events: Sequence[Event],
+) -> None:
+    """Write one portion of `events`: consecutive metrics, or one event of another kind."""
+    event = portion[0]
+    match event["event"]:
+        case "begin":
+            client.update_run(run_id, status="RUNNING")
+            _log_tags(client, run_id, event["tags"] | _flat(event["provenance"], "selkd.provenance."))
+            if event is next(e for e in events if e["event"] == "begin"):
+                _log_params(client, run_id, _flat(event["config"]))
+        case "log":
+            points = ((name, value, e["time"], e["step"]) for e in portion for name, value in e["metrics"].items())
+            _log_points(client, run_id, points)
+        case "artifact":
+            _log_artifact(client, run_id, folder, event)
+        case "test-read":
+            client.set_tag(run_id, "selkd.test_reads", event["count"])
+        case "finish":
+            _finish(client, experiment, run_id, folder, event, events)
+
+
+def _finish(
+    client: "MlflowClient", experiment: str, run_id: str, folder: Path, event: Event, events: Sequence[Event]
+) -> None:
+    """Final metrics of a finished student follow the curves, one step later."""
+    if event["status"] == "finished":
+        step = max((e["step"] for e in events if e["event"] == "log" and e["n"] < event["n"]), default=-1) + 1
+        _log_points(client, run_id, ((name, value, event["time"], step) for name, value in event["metrics"].items()))
+        if (folder / "student" / "card.json").is_file():
+            from selkd.tracking.pyfunc import log_student
+
+            log_student(client, experiment, run_id, folder / "student", step)
+    if event["reason"]:
+        _log_tags(client, run_id, {"selkd.reason": event["reason"]})
+    client.log_artifact(run_id, str(folder / LEDGER))
+    client.set_terminated(run_id, STATUS[event["status"]], end_time=event["time"])
+
+
+def _log_points(client: "MlflowClient", run_id: str, points: Iterator[tuple[str, Any, int, int]]) -> None:
+    from mlflow.entities import Metric
+
+    metrics = [Metric(_allowed(name), float(value), time, step) for name, value, time, step in points]
+    for start in range(0, len(metrics), MAX_METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
+
+
+def _log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
+    params = [Param(_allowed(key), value) for key, value in values.items()]
+    for start in range(0, len(params), MAX_OTHERS):
+        client.log_batch(run_id, params=params[start : start + MAX_OTHERS])
+
+
+def _log_tags(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    tags = [RunTag(_allowed(key), value[:MAX_VALUE]) for key, value in values.items()]
+    for start in range(0, len(tags), MAX_OTHERS):
+        client.log_batch(run_id, tags=tags[start : start + MAX_OTHERS])
+
+
+def _log_artifact(client: "MlflowClient", run_id: str, folder: Path, event: Event) -> None:
+    """A file that was replaced since is left to the later event that names the new one."""
+    path = folder / event["path"]
+    if path.is_file() and checksum(path) == event["sha256"]:
+        client.log_artifact(run_id, str(path), event["folder"] or None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested keys joined by dots; values as text, cut to MLflow's limit."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found[f"{prefix}{key}"] = text[:MAX_VALUE]
+    return found
+
+
+def _allowed(name: str) -> str:
+    """`name` as MLflow takes it; when that changes it, a part of its checksum keeps it apart from others."""
+    clean = posixpath.normpath(re.sub(r"[^/\w.\- :]", "_", name)).lstrip("/.")
+    if clean == name and len(name) <= MAX_NAME:
+        return name
+    return f"{clean[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
