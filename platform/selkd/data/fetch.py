@@ -1,8 +1,10 @@
 """Downloads of published data sets: the only code that reaches for the network, and only when asked."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from selkd.data.sources import PUBLISHED
@@ -33,7 +35,7 @@ def _fetched(download: Download, path: Path, progress: Progress | None) -> Path:
     if path.is_file() and checksum(path) == download.checksum:
         return path
     with writing(path) as part:
-        _save(download, part, progress)
+        _save(download, part, path.parent, progress)
         found = part.stat().st_size
         if checksum(part) != download.checksum:
             raise UserError(
@@ -43,27 +45,31 @@ def _fetched(download: Download, path: Path, progress: Progress | None) -> Path:
     return path
 
 
-def _save(download: Download, path: Path, progress: Progress | None) -> None:
-    try:
+def _save(download: Download, path: Path, folder: Path, progress: Progress | None) -> None:
+    with _reaching(download, folder):
         response: HTTPResponse = urlopen(download.address, timeout=TIMEOUT)
-    except (OSError, HTTPException) as error:
-        raise UserError(_unreachable(download, error)) from error
+    total = response.length
     with response, path.open("wb") as file:
-        while piece := _piece(response, download):
+        while piece := _next(response, download, folder):
             file.write(piece)
             if progress is not None:
-                progress(download.file, file.tell(), response.length and file.tell() + response.length)
+                progress(download.file, file.tell(), total)
 
 
-def _piece(response: HTTPResponse, download: Download) -> bytes:
-    try:
+def _next(response: HTTPResponse, download: Download, folder: Path) -> bytes:
+    with _reaching(download, folder):
         return response.read(PIECE)
+
+
+@contextlib.contextmanager
+def _reaching(download: Download, folder: Path) -> Iterator[None]:
+    """Failures of the network, and of it alone, become errors for people."""
+    try:
+        yield
     except (OSError, HTTPException) as error:
-        raise UserError(_unreachable(download, error)) from error
-
-
-def _unreachable(download: Download, error: Exception) -> str:
-    return (
-        f"{download.address} cannot be downloaded ({error}). Check the network, or get the file elsewhere and put it "
-        "where `selkd data fetch` would."
-    )
+        if isinstance(error, HTTPError):
+            error.close()
+        raise UserError(
+            f"{download.address} cannot be downloaded ({error}). Check the network, or put {download.file} into "
+            f"{folder} yourself."
+        ) from error

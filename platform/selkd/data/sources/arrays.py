@@ -81,5 +81,8 @@ def _levels(part: str, images: np.ndarray) -> np.ndarray:
     highest = 1 if floating else 255
     if images.min() < 0 or images.max() > highest:
         row = int(np.argwhere((images < 0) | (images > highest))[0, 0])
-        raise UserError(f"{part} images: row {row} has a pixel outside 0 ... {highest}, the range of {images.dtype}.")
+        raise UserError(
+            f"{part} images: row {row} has a pixel outside 0 ... {highest}, the range of {images.dtype}. "
+            "Scale the images."
+        )
     return (images * 255).round().astype(np.uint8) if floating else images.astype(np.uint8)

@@ -1,0 +1,104 @@
+"""Splits: stratified, disjoint, seeded, and the official test split stays what it is."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selkd.data import Dataset, Splits, split
+from selkd.errors import UserError
+
+Make = Callable[..., Dataset]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.integers(20, 60), min_size=1, max_size=6),
+    validation=st.floats(0.05, 0.5),
+    test=st.floats(0.05, 0.5),
+    seed=st.integers(0, 2**40),
+)
+def test_parts_are_disjoint_cover_all_rows_and_keep_every_category_s_share(
+    dataset: Make, rows: list[int], validation: float, test: float, seed: int
+) -> None:
+    data = dataset(rows)
+    parts = split(data, validation=validation, test=test, seed=seed)
+    together = torch.cat([parts.train.ids, parts.validation.ids, parts.test.ids])
+    assert torch.equal(together.sort().values, torch.arange(sum(rows)))
+    for category, count in enumerate(rows):
+        tested = int((parts.test.labels == category).sum())
+        validating = int((parts.validation.labels == category).sum())
+        assert abs(tested - test * count) <= 0.5 + 1e-9
+        assert abs(validating - validation * (count - tested)) <= 0.5 + 1e-9
+
+
+def test_labels_and_pixels_of_a_part_are_those_of_its_rows(dataset: Make) -> None:
+    data = dataset([30, 40])
+    part = split(data, seed=3).validation
+    assert torch.equal(part.labels, data.train.labels[part.ids])
+    positions = torch.tensor([4, 0, 2])
+    assert part.pixels(positions)[:, 0, 0, 0].tolist() == part.ids[positions].tolist()
+
+
+def test_split_is_a_function_of_the_seed(dataset: Make) -> None:
+    data = dataset([50, 60, 70])
+    assert _ids(split(data, seed=1)) == _ids(split(data, seed=1))
+    assert _ids(split(data, seed=1)) != _ids(split(data, seed=2))
+
+
+def test_official_test_split_stays_the_test_split(dataset: Make) -> None:
+    data = dataset([20, 20], test=[3, 4])
+    parts = split(data, validation=0.25, test=0.9, seed=0)
+    assert parts.test.rows is data.test
+    assert parts.test.ids.tolist() == list(range(7))
+    assert (len(parts.train), len(parts.validation)) == (30, 10)
+    assert _ids(split(data, validation=0.25, test=0.1, seed=0)) == _ids(parts)
+
+
+def test_growing_rows_per_category_nest_and_leave_validation_and_test_alone(dataset: Make) -> None:
+    data = dataset([40, 60])
+    whole = split(data, seed=5)
+    smaller: set[int] = set()
+    for rows in (1, 7, 20, 1000):
+        parts = split(data, seed=5, rows_per_category=rows)
+        chosen = set(parts.train.ids.tolist())
+        assert smaller <= chosen
+        counts = torch.bincount(whole.train.labels).clamp(max=rows)
+        assert torch.equal(torch.bincount(parts.train.labels), counts)
+        assert _ids(parts)[1:] == _ids(whole)[1:]
+        smaller = chosen
+    assert chosen == set(whole.train.ids.tolist())
+
+
+@pytest.mark.parametrize(
+    ("rows", "test", "shares", "message"),
+    [
+        ([10, 1], None, {}, "category 'b' has 1 rows, which leaves none for"),
+        ([10, 0], None, {}, "category 'b' has 0 rows"),
+        ([100, 4], None, {"validation": 0.05}, "category 'b' has 4 rows, which leaves none for validation"),
+        ([10, 10], None, {"validation": 0.96}, "none for train"),
+        ([10, 10], [3, 0], {}, "category 'b' has no rows in the test split"),
+        ([10], None, {"validation": 0.0}, "validation: 0.0 is not a share"),
+        ([10], None, {"validation": float("nan")}, "validation: nan is not a share"),
+        ([10], None, {"test": 1.0}, "test: 1.0 is not a share"),
+        ([10], None, {"rows_per_category": 0}, "rows_per_category: 0"),
+    ],
+)
+def test_a_category_absent_from_a_part_and_bad_shares_are_refused(
+    dataset: Make, rows: list[int], test: list[int] | None, shares: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        split(dataset(rows, test), seed=0, **shares)
+
+
+def test_moved_splits_share_rows_as_before(dataset: Make) -> None:
+    parts = split(dataset([20, 20]), seed=0)
+    moved = parts.to("cpu")
+    assert moved.train.rows is moved.validation.rows is moved.test.rows
+    assert _ids(moved) == _ids(parts)
+
+
+def _ids(parts: Splits) -> tuple[list[int], ...]:
+    return parts.train.ids.tolist(), parts.validation.ids.tolist(), parts.test.ids.tolist()
