@@ -49,7 +49,7 @@ def predict(
     elif json:
         show.print_json(frame.to_dict("records"))
     else:
-        rows = [[str(r.file), str(r.answer), show.number(float(str(r.probability)))] for r in frame.itertuples()]
+        rows = [[str(r["file"]), r["answer"], show.number(r["probability"])] for r in frame.to_dict("records")]
         show.table(student, ["file", "answer", "probability"], rows)
 
 

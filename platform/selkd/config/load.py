@@ -141,7 +141,7 @@ def _fault(model: type[BaseModel], fault: Any, config: Any) -> str:
     return told
 
 
-def _written(loc: Sequence[str | int], config: Any) -> list[str | int]:
+def _written(loc: Sequence[Any], config: Any) -> list[str | int]:
     """The location as the user wrote it: without the tags that a discriminated union puts into it."""
     path: list[str | int] = []
     for index, part in enumerate(loc):

@@ -1,8 +1,9 @@
 """The configuration reference, generated from the typed models: `python -m selkd.config.reference > FILE`."""
 
+import inspect
 import json
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -24,7 +25,7 @@ def reference() -> str:
     for name, objective in objectives.REGISTRY.items():
         parts += [
             f"## objective.name: {name}",
-            (objective.__doc__ or "").strip(),
+            inspect.getdoc(objective) or "",
             _table(_keys(objective.Settings, "objective.")),
         ]
     for family in models.FAMILIES:
@@ -56,20 +57,16 @@ _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def _named(kind: Any) -> str:
+    parts = [part for part in get_args(kind) if part is not Ellipsis and not isinstance(part, FieldInfo)]
     if get_origin(kind) is Literal:
-        return " or ".join(f"`{value}`" for value in get_args(kind))
-    if get_args(kind) and hasattr(get_args(kind)[0], "model_fields"):
+        return " or ".join(f"`{value}`" for value in parts)
+    if any(hasattr(part, "model_fields") for part in parts):
         return "see below"
-    if get_args(kind) and get_origin(kind) is not tuple and get_origin(kind) is not list:
-        return " or ".join(
-            _named(part) for part in get_args(kind) if part is not Ellipsis and isinstance(part, type | object)
-        )
     if get_origin(kind) in (tuple, list):
-        inner = next(part for part in get_args(kind) if part is not Ellipsis)
-        return f"list of {_named(inner)}"
-    if kind is type(None):
-        return "null"
-    return getattr(kind, "__name__", str(kind))
+        return f"list of {_named(parts[0])}"
+    if parts:
+        return " or ".join(map(_named, parts[:1] if get_origin(kind) is Annotated else parts))
+    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 
 def _default(field: FieldInfo) -> str:

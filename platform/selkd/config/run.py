@@ -1,5 +1,7 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,15 +23,27 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Which rows there are, and how they are split and varied."""
 
-    source: str = Field("digits", description="digits, fashion-mnist, mnist, cifar10, cifar100 or imagefolder:PATH.")
-    root: Path | None = Field(None, description="Where data files are looked for; `data` in the workspace when absent.")
-    image_size: int | None = Field(None, ge=4, le=1024, description="Side to which images of a folder are resized.")
-    validation: float = Field(0.1, gt=0, lt=1, description="Share of the training rows that validates.")
-    test: float = Field(0.2, gt=0, lt=1, description="Share that tests, where the data have no official test split.")
-    seed: int = Field(0, ge=0, description="Seed of the splits and of the stored views; one a study.")
-    rows_per_category: int | None = Field(None, ge=1, description="Training rows a category, when fewer are wanted.")
+    source: str = Field(
+        default="digits", description="digits, fashion-mnist, mnist, cifar10, cifar100 or imagefolder:PATH."
+    )
+    root: Path | None = Field(
+        default=None, description="Where data files are looked for; `data` in the workspace when absent."
+    )
+    image_size: int | None = Field(
+        default=None, ge=4, le=1024, description="Side to which images of a folder are resized."
+    )
+    validation: float = Field(default=0.1, gt=0, lt=1, description="Share of the training rows that validates.")
+    test: float = Field(
+        default=0.2, gt=0, lt=1, description="Share that tests, where the data have no official test split."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of the splits and of the stored views; one a study.")
+    rows_per_category: int | None = Field(
+        default=None, ge=1, description="Training rows a category, when fewer are wanted."
+    )
     memory_budget: int = Field(
-        2 * 2**30, gt=0, description="Bytes of decoded images kept in mapped files; larger folders stream from disk."
+        default=2 * 2**30,
+        gt=0,
+        description="Bytes of decoded images kept in mapped files; larger folders stream from disk.",
     )
     augment: Augmentation = Field(default_factory=Augmentation, description="Random augmentation of training rows.")
 
@@ -38,9 +52,9 @@ class TaskSettings(Settings):
     """What the student must do."""
 
     categories: Annotated[list[str | int], Field(min_length=1)] | Literal["all"] = Field(
-        "all", description="Names, ids or superclasses of the selected categories."
+        default="all", description="Names, ids or superclasses of the selected categories."
     )
-    mode: Literal["closed", "open"] = Field("closed", description='`open` may answer "not selected".')
+    mode: Literal["closed", "open"] = Field(default="closed", description='`open` may answer "not selected".')
 
 
 class StudentSettings(BaseModel):
@@ -48,7 +62,7 @@ class StudentSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    model: str = Field("cnn", description="Name of an architecture: see `selkd doctor --models`.")
+    model: str = Field(default="cnn", description="Name of an architecture; the end of this page lists them.")
 
     @model_validator(mode="after")
     def _known(self) -> "StudentSettings":
@@ -63,26 +77,29 @@ class StudentSettings(BaseModel):
 class TrainingSettings(Settings):
     """How the student is trained."""
 
-    epochs: int | None = Field(30, ge=1, description="Passes over the task's rows. Give epochs or steps.")
-    steps: int | None = Field(None, ge=1, description="Updates instead of epochs.")
-    batch_size: int = Field(64, ge=1, description="Rows of the global batch, whatever the number of workers.")
+    epochs: int | None = Field(default=30, ge=1, description="Passes over the task's rows. Give epochs or steps.")
+    steps: int | None = Field(default=None, ge=1, description="Updates instead of epochs.")
+    batch_size: int = Field(default=64, ge=1, description="Rows of the global batch, whatever the number of workers.")
     optimiser: OptimiserSettings = Field(default_factory=OptimiserSettings)
     schedule: Schedule = Field(default_factory=Schedule)
     precision: Literal["float32", "float64", "bf16", "fp16"] = Field(
-        "float32", description="bf16 and fp16 are mixed precision; fp16 needs a GPU."
+        default="float32", description="bf16 and fp16 are mixed precision; fp16 needs a GPU."
     )
-    clip: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    clip: float | None = Field(default=None, gt=0, description="Largest gradient norm.")
     accumulate: int = Field(
-        1, ge=1, description="Batches per update. A plan couples the rows of one batch, not of the whole update."
+        default=1,
+        ge=1,
+        description="Batches per update. A plan couples the rows of one batch, not of the whole update.",
     )
     teacher: Literal["stored", "online"] = Field(
-        "stored", description="`stored` replays evidence; `online` runs the teacher in every step (mixup needs that)."
+        default="stored",
+        description="`stored` replays evidence; `online` runs the teacher in every step (mixup needs that).",
     )
-    views: int = Field(4, ge=1, le=256, description="Stored views a row, where augmentation is random.")
+    views: int = Field(default=4, ge=1, le=256, description="Stored views a row, where augmentation is random.")
     keep: Literal["best", "last"] = Field(
-        "best", description="The student is the best epoch on validation, or the last."
+        default="best", description="The student is the best epoch on validation, or the last."
     )
-    threads: int = Field(1, ge=1, description="CPU threads a worker process.")
+    threads: int = Field(default=1, ge=1, description="CPU threads a worker process.")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,11 +120,15 @@ class TrainingSettings(Settings):
 class WorkerSettings(Settings):
     """Who trains: one process, or several through Ray Train."""
 
-    count: int = Field(1, ge=1, le=1024, description="Worker processes. They give the student that one would give.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
-    cpus: float = Field(1, gt=0, description="CPUs that Ray reserves a worker.")
-    gpus: float = Field(1, gt=0, description="GPUs that Ray reserves a worker on cuda; several workers may share one.")
-    retries: int = Field(3, ge=0, description="How often a lost worker is replaced before the run fails.")
+    count: int = Field(
+        default=1, ge=1, le=1024, description="Worker processes. They give the student that one would give."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="`auto` takes a GPU where there is one.")
+    cpus: float = Field(default=1, gt=0, description="CPUs that Ray reserves a worker.")
+    gpus: float = Field(
+        default=1, gt=0, description="GPUs that Ray reserves a worker on cuda; several workers may share one."
+    )
+    retries: int = Field(default=3, ge=0, description="How often a lost worker is replaced before the run fails.")
 
 
 def _objective_type() -> Any:
@@ -115,18 +136,20 @@ def _objective_type() -> Any:
         create_model(f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, name=(Literal[name], name))  # pyright: ignore
         for name, cls in objectives.REGISTRY.items()
     ]
-    return Annotated[tuple(members), Field(discriminator="name")]
+    return Annotated[reduce(or_, members), Field(discriminator="name")]
 
 
 class RunConfig(Settings):
     """One run: everything that decides the student, and nothing that does not."""
 
-    name: str = Field("student", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name shown in tables.")
-    experiment: str = Field("selkd", min_length=1, max_length=200, description="MLflow experiment.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of initialisation, order, augmentation and dropout.")
+    name: str = Field(
+        default="student", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name shown in tables."
+    )
+    experiment: str = Field(default="selkd", min_length=1, max_length=200, description="MLflow experiment.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of initialisation, order, augmentation and dropout.")
     data: DataSettings = Field(default_factory=DataSettings)
     task: TaskSettings = Field(default_factory=TaskSettings)
-    teacher: str | None = Field(None, description="Name of a teacher in the workspace's repository.")
+    teacher: str | None = Field(default=None, description="Name of a teacher in the workspace's repository.")
     student: StudentSettings = Field(default_factory=StudentSettings)
     objective: _objective_type() = Field(  # pyright: ignore[reportInvalidTypeForm]
         default_factory=lambda: {"name": "cross-entropy"}, validate_default=True

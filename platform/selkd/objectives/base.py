@@ -53,9 +53,11 @@ class ObjectiveSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    gamma: float = Field(1.0, ge=0, description="Weight of the truth term.", json_schema_extra={"search": [0.1, 1.0]})
+    gamma: float = Field(
+        default=1.0, ge=0, description="Weight of the truth term.", json_schema_extra={"search": [0.1, 1.0]}
+    )
     truth: Truth = Field(
-        "cross-entropy",
+        default="cross-entropy",
         description="Truth term: plain, `logit-adjusted` by training frequency, or `class-balanced`.",
     )
 
@@ -117,7 +119,7 @@ class TeacherSettings(ObjectiveSettings):
     """Settings of objectives with one teacher term."""
 
     alpha: float = Field(
-        1.0, ge=0, description="Weight of the teacher term.", json_schema_extra={"search": [0.1, 10.0]}
+        default=1.0, ge=0, description="Weight of the teacher term.", json_schema_extra={"search": [0.1, 10.0]}
     )
 
 

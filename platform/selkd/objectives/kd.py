@@ -14,7 +14,7 @@ class KDSettings(TeacherSettings):
     """Settings of `kd`."""
 
     temperature: float = Field(
-        4.0, gt=0, description="Softens both distributions.", json_schema_extra={"search": [1.0, 10.0]}
+        default=4.0, gt=0, description="Softens both distributions.", json_schema_extra={"search": [1.0, 10.0]}
     )
 
 
@@ -27,7 +27,7 @@ class KD(Objective):
     """
 
     name: ClassVar[str] = "kd"
-    Settings: ClassVar[type[KDSettings]] = KDSettings
+    Settings = KDSettings
     settings: KDSettings
 
     def teacher_term(self, view: View) -> Tensor:

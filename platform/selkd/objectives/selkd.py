@@ -24,35 +24,35 @@ class SelKDSettings(TeacherSettings):
     """Settings of `selkd`."""
 
     epsilon: float = Field(
-        4.0,
+        default=4.0,
         gt=0,
         description="Entropic weight of both plans; plays the part of a temperature.",
         json_schema_extra={"search": [0.5, 10.0]},
     )
     teacher_columns: Columns = Field(
-        "target",
+        default="target",
         description="Closed: mass each category receives in the teacher's plan: `free`, `batch` (label counts) or "
         "`target` (the prior wanted at test time).",
     )
-    student_columns: Columns = Field("free", description="Closed: the same for the student's plan.")
+    student_columns: Columns = Field(default="free", description="Closed: the same for the student's plan.")
     target: tuple[float, ...] | None = Field(
-        None, description="Closed: the target prior, one number per selected category; uniform when absent."
+        default=None, description="Closed: the target prior, one number per selected category; uniform when absent."
     )
     mass: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         description="Open: transported mass, in units of the batch's selected rows.",
         json_schema_extra={"search": [0.5, 1.5]},
     )
     normalise: Literal["logprob", "raw"] = Field(
-        "logprob", description="Open: scores are log-probabilities over all outputs (default) or raw logits."
+        default="logprob", description="Open: scores are log-probabilities over all outputs (default) or raw logits."
     )
-    tolerance: float = Field(1e-4, gt=0, description="Relative marginal error at which a plan is accepted.")
+    tolerance: float = Field(default=1e-4, gt=0, description="Relative marginal error at which a plan is accepted.")
     max_iterations: int = Field(
-        500, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
+        default=500, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
     )
     parity: Literal["official"] | None = Field(
-        None, description="`official` reproduces the published code's losses, faults included."
+        default=None, description="`official` reproduces the published code's losses, faults included."
     )
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class SelKD(Objective):
     """eps^2 KL(P_T || P_S) between the teacher's and the student's transport plans."""
 
     name: ClassVar[str] = "selkd"
-    Settings: ClassVar[type[SelKDSettings]] = SelKDSettings
+    Settings = SelKDSettings
     settings: SelKDSettings
 
     def __init__(self, settings: SelKDSettings, context: Context) -> None:

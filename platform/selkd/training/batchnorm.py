@@ -13,10 +13,8 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         super().__init__(like.num_features, like.eps, like.momentum, like.affine, like.track_running_stats)
         self._check_input_dim = like._check_input_dim
         self.workers = workers
-        self.load_state_dict(like.state_dict())
-        if like.affine:
-            self.weight, self.bias = like.weight, like.bias
-        self.to(next(iter(like.state_dict().values())).device)
+        for name, tensor in [*like.named_parameters(), *like.named_buffers()]:
+            setattr(self, name, tensor)
         self.train(like.training)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -91,7 +91,10 @@ class Loop:
         began, rows, watch = time.perf_counter(), 0, _Watch()
         for batch in self.batches.epoch(epoch, start - epoch * per_epoch, stop - epoch * per_epoch):
             terms = self._terms(batch)
-            loss = sum(self.objective.weights[name] * term.sum() for name, term in terms.items()) / batch.size
+            loss = (
+                torch.stack([self.objective.weights[name] * term.sum() for name, term in terms.items()]).sum()
+                / batch.size
+            )
             group = batch.step - (batch.step % per_epoch) % self.accumulate  # first step of this update
             stepper.add(loss / (min(group + self.accumulate, stop) - group))
             watch.add(terms, batch.step)

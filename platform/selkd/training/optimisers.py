@@ -14,10 +14,10 @@ class OptimiserSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.05, gt=0, description="Base learning rate; the schedule multiplies it.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="SGD's momentum; AdamW's first beta.")
-    weight_decay: float = Field(5e-4, ge=0)
-    nesterov: bool = Field(False, description="Nesterov momentum (SGD).")
+    lr: float = Field(default=0.05, gt=0, description="Base learning rate; the schedule multiplies it.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD's momentum; AdamW's first beta.")
+    weight_decay: float = Field(default=5e-4, ge=0)
+    nesterov: bool = Field(default=False, description="Nesterov momentum (SGD).")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         if self.name == "sgd":

@@ -1,6 +1,7 @@
 """Several workers through Ray Train. The loop stays the plain one; Ray starts, watches and replaces its processes."""
 
 import contextlib
+import logging
 import math
 import os
 import threading
@@ -36,7 +37,7 @@ def started(cpus: float) -> Iterator[Any]:
         return
     address = os.environ.get("RAY_ADDRESS", "local")
     size = {"num_cpus": max(os.cpu_count() or 1, math.ceil(cpus)), "include_dashboard": False}
-    ray.init(address=address, logging_level="ERROR", log_to_driver=False, **(size if address == "local" else {}))
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **(size if address == "local" else {}))
     try:
         yield ray
     finally:

@@ -207,7 +207,7 @@ def _tags(config: RunConfig) -> dict[str, str]:
         "selkd.student": config.student.model,
         "selkd.teacher": config.teacher or "",
         "selkd.mode": config.task.mode,
-        "selkd.categories": chosen if chosen == "all" else ", ".join(map(str, chosen)),
+        "selkd.categories": chosen if isinstance(chosen, str) else ", ".join(map(str, chosen)),
         "selkd.seed": str(config.seed),
         "selkd.data": config.data.source,
     }

@@ -12,13 +12,15 @@ class Schedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["constant", "step", "cosine", "one-cycle"] = Field(
-        "cosine", description="`step` multiplies by `factor` at each milestone; `one-cycle` rises for 30 % and falls."
+        default="cosine",
+        description="`step` multiplies by `factor` at each milestone; `one-cycle` rises for 30 % and falls.",
     )
-    warmup: float = Field(0.0, ge=0, lt=1, description="Share of training over which the rate rises from zero.")
+    warmup: float = Field(default=0.0, ge=0, lt=1, description="Share of training over which the rate rises from zero.")
     milestones: tuple[float, ...] = Field(
-        (0.625, 0.75, 0.875), description="Shares of training at which `step` drops (default: 150, 180, 210 of 240)."
+        default=(0.625, 0.75, 0.875),
+        description="Shares of training at which `step` drops (default: 150, 180, 210 of 240).",
     )
-    factor: float = Field(0.1, gt=0, le=1, description="What `step` multiplies the rate by.")
+    factor: float = Field(default=0.1, gt=0, le=1, description="What `step` multiplies the rate by.")
 
     def rate(self, step: int, total: int) -> float:
         """Multiplier of the base learning rate at `step` of `total`."""

@@ -53,7 +53,7 @@ class Setup:
             rows_per_category=data.rows_per_category,
         ).to(device)
         chosen = config.task.categories
-        task = Task("all" if chosen == "all" else tuple(chosen), config.task.mode).on(dataset)
+        task = Task(chosen, config.task.mode).on(dataset)
         teacher = None
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
