@@ -85,11 +85,12 @@ def _folders(path: Path) -> list[Path]:
 def _entries(path: Path) -> list[Path]:
     """What a folder holds, by name, hidden entries left out."""
     try:
-        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        visible = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
     except FileNotFoundError:
         raise UserError(f"{path}: no such folder. Give imagefolder:PATH an existing one.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}. Give imagefolder:PATH a readable folder.") from error
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def _listing(folder: Path, categories: tuple[str, ...]) -> Listing:
@@ -119,8 +120,7 @@ def _index(path: Path, root: Path, listings: Mapping[str, Listing]) -> Evidence:
     """Checksum and layout of every file, computed again only for a listing that changed."""
     key = {"index of": str(path.absolute())}
     for part, own in listings.items():
-        names = "\n".join(str(file.relative_to(path)) for file in own.files)
-        key[part] = fingerprint([names, own.states])
+        key[part] = fingerprint([list(map(str, own.files)), own.states])
 
     def make(create: Create) -> None:
         with ThreadPoolExecutor(DECODERS) as threads:
