@@ -54,6 +54,8 @@ def test_test_or_val_folder_is_the_official_test_split(tree: Tree, tmp_path: Pat
     assert (len(data.train), len(data.test)) == (7, 3)
     assert np.array_equal(data.test.pixels(torch.tensor([0]))[0].numpy(), _pixels(path / test / "ant" / "0.png"))
     assert split(data, validation=0.3, seed=0).test.rows is data.test
+    training = np.stack([_pixels(file) for file in sorted((path / "train").glob("*/*.png"))]) / 255
+    assert data.mean == pytest.approx(training.mean((0, 2, 3)), rel=1e-12)
 
 
 def test_a_category_may_be_called_train(tree: Tree, tmp_path: Path) -> None:
