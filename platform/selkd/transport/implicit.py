@@ -69,7 +69,7 @@ class _Implicit(torch.autograd.Function):
         u, v = moved.sum(-1), moved.sum(-2)
         x, y = fields(plan, u if rows is None else u - rows, v if cols is None else v - cols)
         change = torch.where(log == -torch.inf, 0.0, change - x[..., :, None] - y[..., None, :])
-        return change, None, None, None, None, None, None
+        return change, None, None, None, None
 
 
 def _masked(log: Tensor) -> tuple[Tensor, Tensor]:

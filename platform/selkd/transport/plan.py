@@ -5,32 +5,45 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from selkd.transport.problem import Problem
+
 
 @dataclass(frozen=True)
 class Plan:
     """A transport plan P [..., B, K] = exp((scores + row_potential + col_potential) / epsilon).
 
-    Errors are L1 distances of the marginals over the total mass, measured in the precision of the solver. Only `log`,
-    `value` and `cost` carry gradients. An entry without mass has the logarithm -inf.
+    Errors are L1 distances of the marginals over the total mass. Only `log`, `value` and `cost` carry gradients. An
+    entry without mass has the logarithm -inf.
     """
 
     log: Tensor  # [..., B, K]
-    row_potential: Tensor  # [..., B], in units of the scores
-    col_potential: Tensor  # [..., K]
+    col_potential: Tensor  # [..., K], in units of the scores
     converged: Tensor  # [...] bool
     iterations: Tensor  # [...] int64
-    row_error: Tensor  # [...]
-    col_error: Tensor  # [...]
-    scores: Tensor = field(repr=False)
-    epsilon: Tensor = field(repr=False)
+    col_error: Tensor  # [...], in the precision of the solver
+    problem: Problem = field(repr=False)
+
+    @property
+    def row_potential(self) -> Tensor:
+        """[..., B], in units of the scores; -inf for a row without mass."""
+        column = self.col_potential.argmax(-1)[..., None, None].expand(*self.log.shape[:-1], 1)
+        known = self.problem.epsilon[..., None, None] * self.log.detach() - self.problem.scores.detach()
+        return known.gather(-1, column).squeeze(-1) - self.col_potential.amax(-1, keepdim=True)
+
+    @property
+    def row_error(self) -> Tensor:
+        """[...]; zero to rounding where row masses are given, and the excess over one where they are not."""
+        sums, masses = self.log.detach().double().exp().sum(-1), self.problem.row_mass.detach().double()
+        gap = sums - masses if self.problem.mass is None else (sums - masses).clamp(min=0)
+        return gap.abs().sum(-1) / masses.sum(-1)
 
     @property
     def cost(self) -> Tensor:
         """The sharp cost <P, C> with C = -scores, per batch item."""
-        return -(self.log.exp() * self.scores).sum((-2, -1))
+        return -(self.log.exp() * self.problem.scores).sum((-2, -1))
 
     @property
     def value(self) -> Tensor:
         """The regularised value <P, C> - epsilon H(P), H(P) = -sum P (log P - 1), with 0 log 0 = 0."""
         finite = torch.where(self.log == -torch.inf, 0.0, self.log)
-        return self.cost + self.epsilon * (self.log.exp() * (finite - 1)).sum((-2, -1))
+        return self.cost + self.problem.epsilon * (self.log.exp() * (finite - 1)).sum((-2, -1))

@@ -58,15 +58,17 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
         scores = scores.float()
     lead = scores.shape[:-2]
     eps = _tensor("epsilon", epsilon, scores, lead)
-    if not all(e > 0 and math.isfinite(e) for e in _ends(eps)):
+    if not all(e > 0 and math.isfinite(e) for e in _ends(epsilon)):
         raise ValueError(f"epsilon must be positive and finite, not {_show(eps)}")
     low, high = scores.detach().aminmax(dim=-1)
     ratio = float(((high - low) / eps.detach()[..., None]).max())
-    if not (math.isfinite(ratio) and math.isfinite(float(high.sum()))):
-        raise ValueError(f"scores {_shape(scores)} must be finite (range over epsilon is {ratio})")
+    if not math.isfinite(ratio):
+        raise ValueError(f"scores {_shape(scores)} must be finite, and their range over epsilon too, not {ratio}")
     rows = None if isinstance(constraint, Partial) else constraint.row_mass
-    row_mass = scores.new_ones(()) if rows is None else rows
-    row_mass = _masses("row_mass", row_mass, scores, scores.shape[:-1])
+    if rows is None:
+        row_mass = scores.new_ones(()).expand(scores.shape[:-1])
+    else:
+        row_mass = _masses("row_mass", rows, scores, scores.shape[:-1])
     if isinstance(constraint, Rows):
         return Problem(scores, eps, row_mass, ratio=ratio)
     if isinstance(constraint, Partial):
@@ -81,7 +83,7 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
     col_mass = _masses("col_mass", constraint.col_mass, scores, (*lead, scores.shape[-1]))
     given, wanted = row_mass.detach().sum(-1), col_mass.detach().sum(-1)
     slack = 1e-5 if scores.dtype == torch.float32 else 1e-9
-    if bool((wanted <= 0).any()) or bool(((given - wanted).abs() > slack * given).any()):
+    if not bool(((given - wanted).abs() < slack * wanted).all()):
         raise ValueError(
             f"col_mass {_shape(col_mass)} sums to {_show(wanted)}, but row_mass {_shape(row_mass)} to {_show(given)}; "
             "the totals must agree and be positive"
@@ -102,12 +104,14 @@ def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, 
 
 def _masses(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
     masses = _tensor(name, value, scores, shape)
-    if not all(m >= 0 and math.isfinite(m) for m in _ends(masses)):
-        raise ValueError(f"{name} {_shape(masses)} must be finite and not negative; it is within {_ends(masses)}")
+    if not all(m >= 0 and math.isfinite(m) for m in _ends(value)):
+        raise ValueError(f"{name} {_shape(masses)} must be finite and not negative; it is within {_ends(value)}")
     return masses
 
 
-def _ends(values: Tensor) -> tuple[float, float]:
+def _ends(values: Tensor | float) -> tuple[float, float]:
+    if not isinstance(values, Tensor):
+        return values, values
     low, high = values.detach().aminmax()
     return float(low), float(high)
 

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from selkd.transport.laplacian import apply, apply_transposed
 
-BLOCK = 8  # iterations between two looks at the error
+LOOK = 16  # most iterations between two looks at the error
 
 
 class Scaled(NamedTuple):
     """Column potentials over epsilon, their column error, and the iterations spent, per item."""
 
-    gamma: Tensor  # [K] or [N, K]
-    error: Tensor  # [] or [N]
-    iterations: Tensor  # [] or [N], int64
+    gamma: Tensor  # [..., K]
+    error: Tensor  # [...]
+    iterations: Tensor  # [...], int64
 
 
 def scale(
@@ -28,34 +28,38 @@ def scale(
 ) -> Scaled:
     """Iterate on logits [B, K] or [N, B, K] until the column error of each item is within tolerance.
 
-    An item that is done is frozen. Returns early when more than half of a batch is done, so that the caller can drop
+    An item that is done is frozen. Returns early when at least half of a batch is done, so that the caller can drop
     those, and when the decay of the error foretells more than `patience` further iterations.
     """
     kernel = logits + gamma[..., None, :]
     kernel = kernel.sub_(kernel.amax(-1, keepdim=True)).exp_()
     total = row_mass.sum(-1)
+    batched = total.dim() > 0
     found = scaling = last = sums = torch.ones_like(col_mass)
     error = torch.full_like(total, torch.inf)
     needed = torch.zeros_like(total, dtype=torch.int64)
-    before, done = math.inf, 0
+    before, done, block = math.inf, 0, min(2, steps)
     while True:
-        block = min(BLOCK if done else 2, steps - done)
         for _ in range(block):
             last = scaling
-            sums = apply_transposed(kernel, row_mass / apply(kernel, scaling))
+            sums = apply_transposed(kernel, row_mass / apply(kernel, last))
             scaling = col_mass / sums
         done += block
-        open_ = error > tolerance
-        found = torch.where(open_[..., None], last, found)
-        error = torch.where(open_, (last * sums - col_mass).abs().sum(-1) / total, error)
-        needed = torch.where(open_, done, needed)
+        latest = (last * sums - col_mass).abs().sum(-1) / total
+        if batched:
+            open_ = error > tolerance
+            found, error = torch.where(open_[:, None], last, found), torch.where(open_, latest, error)
+            needed.masked_fill_(open_, done)
+        else:
+            found, error = last, latest
         worst = float(error.max())
-        if worst <= tolerance or done >= steps or not math.isfinite(worst):
+        if not worst > tolerance or done >= steps:
             break
-        rate = math.log(before / worst) / block if before > worst else 0.0
-        if done > 2 and rate * patience < math.log(worst / tolerance):
+        decay = math.log(before / worst) / block if worst < before < math.inf else 0.0
+        if before < math.inf and decay * patience < math.log(worst / max(tolerance, 1e-300)):
             break
-        if error.dim() and 2 * int((error <= tolerance).sum()) > len(error):
+        if batched and 2 * int((error <= tolerance).sum()) >= len(error):
             break
-        before = worst
-    return Scaled(gamma + found.log(), error, needed)
+        ahead = math.log(worst / max(tolerance, 1e-300)) / decay if decay else 2
+        before, block = worst, max(1, min(LOOK, math.ceil(ahead), steps - done))
+    return Scaled(gamma + found.log(), error, needed if batched else needed + done)

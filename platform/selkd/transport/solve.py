@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selkd.transport.closed import partial_plan, rows_plan
+from selkd.transport.closed import partial_log, rows_log
 from selkd.transport.implicit import implicit
 from selkd.transport.iterate import Iteration
 from selkd.transport.plan import Plan
@@ -37,13 +37,26 @@ def solve(
         raise ValueError(f"differentiate must be implicit or unrolled, not {differentiate!r}")
     if not tolerance >= 0 or max_iterations < 1:
         raise ValueError(f"tolerance {tolerance} must not be negative and max_iterations {max_iterations} at least 1")
-    with torch.autocast(scores.device.type if isinstance(scores, Tensor) else "cpu", enabled=False):
-        problem = checked(scores, constraint, epsilon)
-        if isinstance(constraint, Rows):
-            return _closed(problem, rows_plan(problem))
-        if isinstance(constraint, Partial):
-            return _closed(problem, partial_plan(problem))
-        return _iterated(problem, tolerance, max_iterations, start, differentiate)
+    problem = checked(scores, constraint, epsilon)
+    if torch.is_autocast_enabled(problem.scores.device.type):
+        with torch.autocast(problem.scores.device.type, enabled=False):
+            return _solved(problem, constraint, tolerance, max_iterations, start, differentiate)
+    return _solved(problem, constraint, tolerance, max_iterations, start, differentiate)
+
+
+def _solved(
+    problem: Problem,
+    constraint: Constraint,
+    tolerance: float,
+    steps: int,
+    start: Tensor | None,
+    differentiate: Differentiate,
+) -> Plan:
+    if isinstance(constraint, Rows):
+        return _closed(problem, rows_log(problem))
+    if isinstance(constraint, Partial):
+        return _closed(problem, partial_log(problem))
+    return _iterated(problem, tolerance, steps, start, differentiate)
 
 
 def _iterated(
@@ -60,7 +73,8 @@ def _iterated(
         parts = unrolled(scores, a, b, epsilon, tolerance=tolerance, steps=steps, start=begin)
     else:
         parts = implicit(Iteration(tolerance, steps, ratio, start), scores, a, b, epsilon)
-    plan = Plan(*parts, scores=scores, epsilon=epsilon)  # pyright: ignore[reportCallIssue]
+    log, potential, converged, iterations, error = parts
+    plan = Plan(log, potential, converged, iterations, error, problem)
     if not bool(plan.converged.all()):
         warnings.warn(
             "a transport plan did not reach its tolerance; see Plan.converged and Plan.col_error "
@@ -71,19 +85,14 @@ def _iterated(
     return plan
 
 
-def _closed(problem: Problem, parts: tuple[Tensor, Tensor]) -> Plan:
+def _closed(problem: Problem, log: Tensor) -> Plan:
     """A plan that took no iteration: nothing is asked of its columns, its rows are exact."""
-    scores = problem.scores
-    lead = scores.shape[:-2]
-    zero = scores.new_zeros(lead)
+    lead = problem.scores.shape[:-2]
     return Plan(
-        log=parts[0],
-        row_potential=parts[1].detach().to(scores.dtype),
-        col_potential=scores.new_zeros(*lead, scores.shape[-1]),
-        converged=torch.ones(lead, dtype=torch.bool, device=scores.device),
-        iterations=torch.zeros(lead, dtype=torch.int64, device=scores.device),
-        row_error=zero,
-        col_error=zero,
-        scores=scores,
-        epsilon=problem.epsilon,
+        log=log,
+        col_potential=log.new_zeros(*lead, log.shape[-1]),
+        converged=torch.ones(lead, dtype=torch.bool, device=log.device),
+        iterations=torch.zeros(lead, dtype=torch.int64, device=log.device),
+        col_error=log.new_zeros(lead),
+        problem=problem,
     )

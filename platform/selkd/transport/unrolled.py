@@ -24,9 +24,7 @@ def unrolled(
         latest = (log.detach().exp().sum(-2) - col_mass.detach()).abs().sum(-1) / total
         error, needed = torch.where(open_, latest, error), torch.where(open_, step, needed)
         if bool((error <= tolerance).all()) or step == steps:
-            row_error = (log.detach().exp().sum(-1) - row_mass.detach()).abs().sum(-1) / total
-            potentials = (eps * alpha).detach(), (eps * gamma).detach()
-            return log, *potentials, error <= tolerance, needed, row_error, error
+            return log, (eps * gamma).detach(), error <= tolerance, needed, error
         reached = torch.where(row_mass[..., None] > 0, logits + alpha[..., None], -torch.inf).logsumexp(-2)
         gamma = torch.where((error > tolerance)[..., None], log_b - reached, gamma)
     raise AssertionError("at least one step is taken")
