@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from selkd.errors import UserError
-from selkd.tracking.delivery import Cursor, deliver, experiments, pending
+from selkd.tracking.delivery import Cursor, deliver, experiments, missing
 from selkd.tracking.ledger import Ledger
 from selkd.tracking.provenance import without_password
 from selkd.tracking.record import LEDGER
@@ -38,7 +38,7 @@ class Courier:
         self._closing.set()
         self._poked.set()
         self._thread.join(timeout)
-        return not self._thread.is_alive() and not pending(self.folder, self.uri)
+        return not self._thread.is_alive() and not missing(self.folder, self.uri, self.experiment)
 
     def _work(self) -> None:
         wait = PACE

@@ -57,12 +57,14 @@ def deliver(folder: Path, uri: str, experiment: str) -> int:
                 return 0
             client = connect(uri)
             place = experiment_id(client, uri, experiment, folder.absolute().parent.parent)
-            if cursor.run_id is None or not is_active(client, cursor.run_id):
-                cursor = Cursor(experiment, ledger.id, 0, find_or_create(client, place, first, ledger.id))
+            run_id = cursor.run_id
+            if run_id is None or not is_active(client, run_id):
+                run_id = find_or_create(client, place, first, ledger.id)
+                cursor = Cursor(experiment, ledger.id, 0, run_id)
                 cursor.write(folder, uri)
             start = cursor.delivered
             for portion in _portions(events[start:]):
-                project(client, place, cursor.run_id, folder, portion, events)
+                project(client, place, run_id, folder, portion, events)
                 cursor.delivered += len(portion)
                 cursor.write(folder, uri)
             return cursor.delivered - start
@@ -70,16 +72,20 @@ def deliver(folder: Path, uri: str, experiment: str) -> int:
         raise UserError(f"{folder}: another process has been delivering it for {PATIENCE:.0f} s.") from None
 
 
-def pending(folder: Path, uri: str | None = None) -> int:
-    """How many events of a trial MLflow lacks, over the experiments it is meant for."""
-    uri = uri or tracking_uri(folder.absolute().parent.parent)
+def missing(folder: Path, uri: str, experiment: str) -> int:
+    """How many events of a trial one experiment of MLflow lacks."""
     ledger = Ledger(folder / LEDGER)
-    total, key = len(ledger.events()), ledger.id
-    return sum(total - Cursor.read(folder, uri, name, key).delivered for name in experiments(folder)) if total else 0
+    return len(ledger.events()) - Cursor.read(folder, uri, experiment, ledger.id).delivered
+
+
+def pending(folder: Path) -> int:
+    """How many events of a trial MLflow lacks, over the experiments it is meant for."""
+    uri = tracking_uri(folder.absolute().parent.parent)
+    return sum(missing(folder, uri, experiment) for experiment in experiments(folder))
 
 
 def experiments(folder: Path) -> list[str]:
-    """The experiments that a trial was delivered to, or was meant for."""
+    """The experiments that a trial was delivered to, or was meant for, whichever MLflow that was."""
     return sorted({read_json(path)["experiment"] for path in folder.glob(CURSORS)})
 
 

@@ -71,7 +71,8 @@ class Ledger:
     def _write(self, file: int, kind: str, fields: Event) -> None:
         last = self._events[-1]["time"] if self._events else 0
         now = max(time.time_ns() // 1_000_000, last)
-        line = _sealed({"n": len(self._events), "time": now, "event": kind, **fields})
+        event = _plain({"n": len(self._events), "time": now, "event": kind, **fields})
+        line = _sealed(event)
         try:
             if os.write(file, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -79,7 +80,7 @@ class Ledger:
         except OSError as error:
             os.ftruncate(file, self._end)
             raise cannot_write(self.path, error) from error
-        self._events.append(_opened_seal(line))
+        self._events.append(event)
         self._end += len(line)
 
     @contextlib.contextmanager
@@ -117,7 +118,7 @@ class Ledger:
 
 
 def _sealed(event: Event) -> bytes:
-    body = json.dumps(_plain(event), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    body = json.dumps(event, separators=(",", ":"), allow_nan=False).encode()
     return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
 
 

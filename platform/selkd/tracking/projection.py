@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from selkd.files import checksum
 from selkd.tracking.ledger import Event
 from selkd.tracking.record import LEDGER
+from selkd.tracking.student import CARD
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+STUDENT = "student"
 TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 MAX_NAME, MAX_VALUE = 250, 5000
@@ -23,14 +25,13 @@ MAX_METRICS, MAX_OTHERS = 1000, 100
 
 def find_or_create(client: "MlflowClient", experiment: str, begin: Event, ledger: str | None) -> str:
     """The run of this trial and ledger. Of several, made when an answer was lost, the oldest stays."""
-    trial = begin["key"].replace("'", "")
-    query = f"tags.`{TRIAL}` = '{trial}' AND tags.`{LEDGER_ID}` = '{ledger}'"
-    runs = sorted(client.search_runs([experiment], query), key=lambda run: (run.info.start_time, run.info.run_id))
+    runs = client.search_runs([experiment], f"tags.`{LEDGER_ID}` = '{ledger}'")
+    runs = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     for extra in runs[1:]:
         client.delete_run(extra.info.run_id)
     if runs:
         return runs[0].info.run_id
-    tags = {TRIAL: trial, LEDGER_ID: ledger}
+    tags = {TRIAL: begin["key"], LEDGER_ID: ledger}
     return client.create_run(experiment, start_time=begin["time"], tags=tags, run_name=begin["name"]).info.run_id
 
 
@@ -76,18 +77,19 @@ def project(
 def _finish(
     client: "MlflowClient", experiment: str, run_id: str, folder: Path, event: Event, events: Sequence[Event]
 ) -> None:
-    """Final metrics of a finished student follow the curves, one step later."""
-    if event["status"] == "finished":
-        step = max((e["step"] for e in events if e["event"] == "log" and e["n"] < event["n"]), default=-1) + 1
+    """The status first, whatever becomes of the files. Final metrics follow the curves, one step later."""
+    finished = event["status"] == "finished"
+    step = max((e["step"] for e in events if e["event"] == "log" and e["n"] < event["n"]), default=-1) + 1
+    if finished:
         _log_points(client, run_id, ((name, value, event["time"], step) for name, value in event["metrics"].items()))
-        if (folder / "student" / "card.json").is_file():
-            from selkd.tracking.pyfunc import log_student
-
-            log_student(client, experiment, run_id, folder / "student", step)
     if event["reason"]:
         _log_tags(client, run_id, {"selkd.reason": event["reason"]})
-    client.log_artifact(run_id, str(folder / LEDGER))
     client.set_terminated(run_id, STATUS[event["status"]], end_time=event["time"])
+    client.log_artifact(run_id, str(folder / LEDGER))
+    if finished and (folder / STUDENT / CARD).is_file():
+        from selkd.tracking.pyfunc import log_student
+
+        log_student(client, experiment, run_id, folder / STUDENT, step)
 
 
 def _log_points(client: "MlflowClient", run_id: str, points: Iterator[tuple[str, Any, int, int]]) -> None:

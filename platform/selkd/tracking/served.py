@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
@@ -21,7 +20,7 @@ class ServedStudent(PythonModel):
         self.model = Deployed(classifier, len(self.card.categories), self.card.threshold).eval()
 
     @torch.no_grad()
-    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: np.ndarray, params: dict[str, Any] | None = None) -> Any:
         return answers(self.card, *self.model(torch.as_tensor(model_input, dtype=torch.float32)))
 
 
