@@ -16,7 +16,7 @@ LAYERS = {
     "models": set(),
     "objectives": {"transport"},
     "config": {"data", "models", "objectives", "training.optimisers", "training.schedules"},
-    "tracking": {"models"},
+    "tracking": {"data", "models"},
     "training": {"transport", "data", "models", "objectives", "config", "tracking"},
 }
 EVERYWHERE = {"errors", "files"}

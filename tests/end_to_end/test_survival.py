@@ -94,11 +94,19 @@ def stop_after(config: RunConfig, workspace: Workspace, epoch: int) -> None:
         train(config, workspace, on_epoch=stop)
 
 
+@pytest.mark.parametrize(
+    ("objective", "what"),
+    [
+        ("{name: cross-entropy}", "term 'truth'"),
+        ("{name: kd}", "term '(truth|teacher)'"),
+        ("{name: selkd}", "the student's output"),
+    ],
+)
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_was_seen(
-    workspace: Workspace, student_file: Path
+    workspace: Workspace, student_file: Path, objective: str, what: str
 ) -> None:
-    config = RunConfig.read(student_file, ["training.optimiser.lr=1e30"])
-    with pytest.raises(UserError, match=r"term '(truth|teacher)' became .* at step \d+ \(learning rate .*, rows \d+"):
+    config = RunConfig.read(student_file, ["training.optimiser.lr=1e30", f"objective={objective}"])
+    with pytest.raises(UserError, match=rf"{what} became .* at step \d+ \(learning rate .*, rows \d+"):
         train(config, workspace)
     record = TrialRecord(workspace.runs / config.key)
     assert record.status == "failed"

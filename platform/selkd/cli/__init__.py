@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run a command; a user's mistake is one readable error and exit code 2."""
     from selkd.cli.app import app
-    from selkd.cli.show import fail
+    from selkd.cli.show import Interrupted, fail
     from selkd.errors import UserError
 
     try:
@@ -14,6 +14,6 @@ def main() -> None:
     except UserError as error:
         fail(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
+    except Interrupted:
         fail("interrupted; the same command goes on from the last checkpoint")
         sys.exit(130)

@@ -21,7 +21,7 @@ def demo(json: show.Json = False) -> None:
     began, workspace = time.perf_counter(), Workspace.default()
     done: dict[str, list[library.Trained]] = {}
     total = 1 + len(library.COMPARED) * len(library.OBJECTIVES) * len(library.SEEDS)
-    with show.steps(total, quiet=json) as start:
+    with show.resumable(), show.steps(total, quiet=json) as start:
         for name, trained in library.run(workspace, start):
             done[name] = trained
     tables = {mode: library.compared(mode, done) for mode in library.COMPARED}

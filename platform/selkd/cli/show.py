@@ -48,6 +48,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     out.print(found)
 
 
+class Interrupted(Exception):
+    """Ctrl-C while students trained: what was done is kept."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Typer would turn Ctrl-C into a bare exit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
 @contextmanager
 def progress(title: str, quiet: bool = False) -> Iterator["Callable[[Epoch], None]"]:
     """A bar that advances with every epoch; a line an epoch where there is no terminal."""

@@ -31,7 +31,7 @@ def train(
     from selkd.training.run import train as run
 
     settings = RunConfig.read(config, overrides)
-    with show.progress(settings.name, quiet=json) as on_epoch:
+    with show.resumable(), show.progress(settings.name, quiet=json) as on_epoch:
         trained = run(settings, on_epoch=on_epoch, fresh=fresh)
     if json:
         show.print_json({"key": trained.key, "folder": trained.folder, "metrics": trained.metrics})
@@ -71,7 +71,7 @@ def teach(
     if weights is not None:
         card = import_teacher(settings, weights)
     else:
-        with show.progress(settings.name, quiet=json) as on_epoch:
+        with show.resumable(), show.progress(settings.name, quiet=json) as on_epoch:
             card = run(settings, on_epoch=on_epoch)
     if json:
         show.print_json(card.model_dump(mode="json"))

@@ -115,7 +115,12 @@ class Loop:
         with self._autocast():
             student = self.model(batch.images)
         view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
-        return self.objective.terms(view)
+        try:
+            return self.objective.terms(view)
+        except ValueError:
+            if self.workers.sum_((~student.isfinite()).sum()) == 0:
+                raise
+            raise self._not_finite(batch.step, "the student's output", math.nan) from None
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision not in ("bf16", "fp16"):
@@ -131,10 +136,13 @@ class Loop:
         if found is None:
             return
         step, term, value = found
+        raise self._not_finite(step, f"term {term!r}", value)
+
+    def _not_finite(self, step: int, term: str, value: float) -> UserError:
         rows = self.batches.part.ids[self.batches.positions[self.batches.rows(step)]].tolist()
         lr = self.optimiser.lr * self.schedule.rate(step, self.total_steps)
-        raise UserError(
-            f"training stopped: term {term!r} became {value} at step {step} (learning rate {lr:.3g}, "
+        return UserError(
+            f"training stopped: {term} became {value} at step {step} (learning rate {lr:.3g}, "
             f"rows {', '.join(map(str, rows[:8]))}{', ...' if len(rows) > 8 else ''}). The checkpoint of the last "
             "whole epoch is kept. Lower training.optimiser.lr, set training.clip, or look at these rows."
         )

@@ -1,7 +1,8 @@
 """Train one student from a configuration, and record it."""
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
-from selkd.files import writing
+from selkd.files import cannot_write, writing
 from selkd.models.classifier import Classifier
 from selkd.tracking import Courier, StudentCard, TrialRecord, pending, provenance, save_student, tracking_uri
 from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
@@ -22,6 +23,7 @@ from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
 DELIVERY_PATIENCE = 20.0
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -50,27 +52,44 @@ def train(
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed."""
     workspace = workspace or Workspace.default()
     folder = workspace.runs / config.key
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            if fresh:
-                for path in folder.iterdir():
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    elif path.name != ".lock":
-                        path.unlink()
-            if TrialRecord(folder).status != "finished":
-                if config.workers.count == 1:
-                    work(config, workspace, Workers(), on_epoch)
-                else:
-                    from selkd.training.ray_entry import train_with_ray
+    with _alone(folder):
+        if fresh:
+            _forget(folder)
+        if TrialRecord(folder).status != "finished":
+            if config.workers.count == 1:
+                work(config, workspace, Workers(), on_epoch)
+            else:
+                from selkd.training.ray_entry import train_with_ray
 
-                    train_with_ray(config, workspace, on_epoch)
+                train_with_ray(config, workspace, on_epoch)
+    return result(workspace, config)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the trial's folder, so that no other process trains the same student."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise UserError(
             f"{folder}: another process trains this student. Wait for it, or change name or seed."
         ) from None
-    return result(workspace, config)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _forget(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Callable[[Epoch], None]) -> None:
