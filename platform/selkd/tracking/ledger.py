@@ -87,7 +87,7 @@ class Ledger:
     def _opened(self) -> Iterator[int]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.with_suffix(".lock"), timeout=PATIENCE):
+            with FileLock(self.path.with_suffix(".lock"), timeout=PATIENCE, poll_interval=0.005):
                 file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
                 try:
                     yield file

@@ -31,7 +31,9 @@ def log_student(client: "MlflowClient", experiment: str, run_id: str, folder: Pa
     with tempfile.TemporaryDirectory() as place:
         save_pyfunc(Path(place) / NAME, folder, Model(artifact_path=NAME, run_id=run_id, model_id=model.model_id))
         client.log_model_artifacts(model.model_id, str(Path(place) / NAME))
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    outputs = client.get_run(run_id).outputs
+    if outputs is None or model.model_id not in [output.model_id for output in outputs.model_outputs]:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
     client.finalize_logged_model(model.model_id, "READY")
     return model.model_id
 

@@ -1,0 +1,153 @@
+"""Trials to record, a database to deliver to, and a real server that can be stopped and started."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import torch
+
+from selkd import models
+from selkd.models.classifier import Classifier
+from selkd.tracking import StudentCard, TrialRecord, save_student
+from selkd.tracking.server import connect
+
+CONFIG = {"experiment": "tests", "seed": 3, "task": {"categories": ["three", "five"], "mode": "open"}, "teacher": None}
+PROVENANCE = {"git": {"commit": "0" * 40, "dirty": False}, "versions": {"torch": "2"}}
+
+
+class Server:
+    """A tracking server in a process group of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/served.db", "--artifacts-destination", self.folder]
+        where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *map(str, store), *where],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+                start_new_session=True,
+            )
+        for _ in range(600):
+            try:
+                if requests.get(f"{self.uri}/health", timeout=1).ok:
+                    return
+            except requests.RequestException:
+                pass
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            time.sleep(0.1)
+        raise AssertionError("the server does not answer")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def session_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(session_server: Server) -> Server:
+    """The session's server, running."""
+    if session_server.process is None:
+        session_server.start()
+    return session_server
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with tables and no rows: making it takes a second, copying it does not."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    """The database of the workspace `tmp_path`."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    network = models.build("cnn", channels=1, outputs=3, image_size=8, width=2)
+    return Classifier(network, [0.5], [0.25]).eval()
+
+
+@pytest.fixture
+def card() -> StudentCard:
+    return StudentCard(
+        categories=("three", "five"),
+        mode="open",
+        architecture="cnn",
+        settings={"width": 2},
+        channels=1,
+        image_size=8,
+        mean=(0.5,),
+        std=(0.25,),
+        threshold=0.6,
+    )
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Callable[..., TrialRecord]:
+    """Begin the trial of a key below the workspace `tmp_path`."""
+
+    def begin(key: str = "student-1") -> TrialRecord:
+        record = TrialRecord(tmp_path / "runs" / key)
+        record.begin(key, "student", CONFIG, {"selkd.objective": "kd"}, PROVENANCE)
+        return record
+
+    return begin
+
+
+@pytest.fixture
+def finished(trial: Callable[..., TrialRecord], classifier: Classifier, card: StudentCard) -> TrialRecord:
+    """A finished trial of three epochs, with a figure and a student."""
+    record = trial()
+    for step in (1, 2, 3):
+        record.log(step, {"train/loss": 1 / step, "validation/accuracy": step / 4, "validation/auroc": float("nan")})
+    figure = record.folder / "figures" / "curves.png"
+    figure.parent.mkdir()
+    figure.write_bytes(b"a picture")
+    record.artifact(figure, "figures")
+    record.count_test_read()
+    save_student(record.folder / "student", classifier, card)
+    record.finish("finished", {"validation/accuracy": 0.75, "test/accuracy": 0.5}, None)
+    return record
