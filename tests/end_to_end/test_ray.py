@@ -64,7 +64,7 @@ def test_two_workers_through_ray_give_the_student_of_one(
 def test_a_killed_worker_is_replaced_and_the_student_is_the_same(
     ray: Any, workspace: Workspace, tmp_path: Path, taught: Workspace, student_file: Path, waiting: Callable[..., Any]
 ) -> None:
-    settings = config(student_file, 2, "training.epochs=40", "training.keep=last")
+    settings = config(student_file, 2, "training.epochs=25", "training.keep=last", "data.rows_per_category=30")
     folder = workspace.runs / settings.key
     killed: list[int] = []
 
@@ -78,10 +78,10 @@ def test_a_killed_worker_is_replaced_and_the_student_is_the_same(
     killer.start()
     disturbed = train(settings, workspace)
     killer.join()
-    assert 3 <= killed[0] < 40
+    assert 3 <= killed[0] < 25
     undisturbed = train(settings, taught, fresh=True)
     assert gap(undisturbed, disturbed) == 0
-    assert list(disturbed.history.index) == list(range(1, 41))
+    assert list(disturbed.history.index) == list(range(1, 26))
 
 
 def test_a_users_mistake_in_a_worker_is_told_once(ray: Any, workspace: Workspace, student_file: Path) -> None:
