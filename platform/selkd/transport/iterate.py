@@ -12,6 +12,8 @@ SINGLE = 30.0  # range over epsilon up to which float32 scalings keep float32's 
 FINEST = 5e-7  # the smallest tolerance that float32 column sums can meet
 KERNEL = 300.0  # range over epsilon up to which a float64 kernel neither overflows nor loses a column
 ANNEAL = 4.0  # factor between two values of epsilon
+ROUGH = 1e-2  # column error at which the next epsilon is taken
+TRIES = 12  # Newton steps that a given start is worth, where the range is too large for a kernel
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Iteration:
     tolerance: float
     steps: int
     ratio: float
+    top: Tensor
     start: Tensor | None
 
     def __call__(self, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
@@ -28,16 +31,15 @@ class Iteration:
         lead, (rows, cols) = scores.shape[:-2], scores.shape[-2:]
         single = scores.dtype == torch.float32 and self.ratio <= SINGLE and self.tolerance >= FINEST
         kind = torch.float32 if single else torch.float64
-        flat = (-1,) if len(lead) else ()
+        flat = (-1,) if lead else ()
         eps = epsilon.to(kind).reshape(*flat, 1)
         a, b = row_mass.to(kind).reshape(*flat, rows), col_mass.to(kind).reshape(*flat, cols)
         b = b * (a.sum(-1, keepdim=True) / b.sum(-1, keepdim=True))
         logits = scores.to(kind).reshape(*flat, rows, cols)
-        logits = (logits - logits.amax(-1, keepdim=True)).div_(eps[..., None])
-        gamma = torch.zeros_like(b) if self.start is None else self.start.to(kind).reshape(b.shape) / eps
+        logits = (logits - self.top.to(kind).reshape(*flat, rows, 1)).div_(eps[..., None])
+        gamma = None if self.start is None else self.start.to(kind).reshape(b.shape) / eps
         found = self._found(logits, a, b, gamma)
-        log = logits.add_(found.gamma[..., None, :]).log_softmax(-1)
-        log = log.add_(a.log()[..., None]).to(scores.dtype)
+        log = logits.add_(found.gamma[..., None, :]).add_(found.alpha[..., None]).to(scores.dtype)
         return (
             log.reshape(scores.shape),
             (eps * found.gamma).to(scores.dtype).reshape(col_mass.shape),
@@ -46,53 +48,49 @@ class Iteration:
             found.error.to(scores.dtype).reshape(lead),
         )
 
-    def _found(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor) -> Scaled:
-        reach = self.ratio if self.start is None else self.ratio + float(gamma.amax() - gamma.amin())
-        if reach > KERNEL:
-            return self._annealed(logits, a, b, gamma)
-        patience = 100.0 + logits.shape[-1]
+    def _found(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+        far = gamma is not None and self.ratio + float(gamma.amax() - gamma.amin()) > KERNEL
+        if far or self.ratio > KERNEL:
+            if a.dim() > 1:
+                return self._annealed(logits, a, b, gamma)
+            return _first(self._annealed(logits[None], a[None], b[None], None if gamma is None else gamma[None]))
+        patience = 100.0 + logits.shape[-1] if self.tolerance > 0 else torch.inf
         result = scale(logits, a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
         left = self.steps - int(result.iterations.max())
         if left <= 0 or bool((result.error <= self.tolerance).all()):
             return result
-        if not result.error.dim():
-            return _only(self._ascended(logits[None], a[None], b[None], result.gamma[None], left), result)
+        if a.dim() == 1:
+            end = self._ascended(logits[None], a[None], b[None], result.gamma[None], left)
+            return _first(end._replace(iterations=end.iterations + result.iterations))
         open_ = (result.error > self.tolerance).nonzero().flatten()
         part = self._ascended(logits[open_], a[open_], b[open_], result.gamma[open_], left)
-        return Scaled(
-            result.gamma.index_copy(0, open_, part.gamma),
-            result.error.index_copy(0, open_, part.error),
-            result.iterations.index_add(0, open_, part.iterations),
-        )
+        part = part._replace(iterations=part.iterations + result.iterations[open_])
+        return Scaled(*(whole.index_copy_(0, open_, new) for whole, new in zip(result, part, strict=True)))
 
     def _ascended(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor, steps: int) -> Scaled:
         wide = newton(logits.double(), a.double(), b.double(), gamma.double(), tolerance=self.tolerance, steps=steps)
-        return Scaled(wide.gamma.to(gamma), wide.error.to(gamma), wide.iterations)
+        return Scaled(wide.alpha.to(a), wide.gamma.to(a), wide.error.to(a), wide.iterations)
 
-    def _annealed(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor) -> Scaled:
-        """Newton at ever smaller epsilon, each started from the last one's potentials."""
-        if not len(a.shape) > 1:
-            return _only(self._annealed(logits[None], a[None], b[None], gamma[None]), None)
-        heat = min(1.0, KERNEL / self.ratio / 3) if self.start is None else 1.0
+    def _annealed(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+        """Newton at ever smaller epsilon, each from the last one's potentials; a good start needs no such detour."""
         spent = torch.zeros(len(a), dtype=torch.int64, device=a.device)
-        gamma = gamma * heat
+        if gamma is not None:
+            stage = newton(logits, a, b, gamma, tolerance=self.tolerance, steps=min(TRIES, self.steps))
+            if bool((stage.error <= self.tolerance).all()) or self.steps <= TRIES:
+                return stage
+            spent = stage.iterations
+        heat, gamma = min(1.0, KERNEL / 3 / self.ratio), torch.zeros_like(b)
         while True:
-            stage = newton(
-                logits if heat == 1 else logits * heat,
-                a,
-                b,
-                gamma,
-                tolerance=self.tolerance if heat == 1 else 1e-2,
-                steps=self.steps - int(spent.max()),
-            )
-            spent += stage.iterations
-            if heat == 1:
-                return Scaled(stage.gamma, stage.error, spent)
+            last = heat == 1
+            steps = self.steps - int(spent.max())
+            tolerance = self.tolerance if last else ROUGH
+            stage = newton(logits if last else logits * heat, a, b, gamma, tolerance=tolerance, steps=steps)
+            spent = spent + stage.iterations
+            if last:
+                return stage._replace(iterations=spent)
             cooler = min(1.0, heat * ANNEAL)
             gamma, heat = stage.gamma * (cooler / heat), cooler
 
 
-def _only(batch: Scaled, before: Scaled | None) -> Scaled:
-    """The one item of a batch, with the iterations spent before."""
-    gamma, error, iterations = (part[0] for part in batch)
-    return Scaled(gamma, error, iterations if before is None else iterations + before.iterations)
+def _first(batch: Scaled) -> Scaled:
+    return Scaled(*(part[0] for part in batch))

@@ -24,6 +24,7 @@ STEPS = 60  # of conjugate gradients, before the factorisation is taken after al
 class _Point(NamedTuple):
     """Where an item stands, all with the leading dimension [N]."""
 
+    alpha: Tensor
     gamma: Tensor
     plan: Tensor
     dual: Tensor
@@ -43,12 +44,11 @@ class _Items(NamedTuple):
         top = plan.amax(-1, keepdim=True)
         plan = plan.sub_(top).exp_()
         sums = plan.sum(-1)
-        dual = (self.col_mass * gamma.clamp(min=-1e300)).sum(-1) - (self.row_mass * (top.squeeze(-1) + sums.log())).sum(
-            -1
-        )
+        norm = top.squeeze(-1) + sums.log()
+        dual = (self.col_mass * gamma.clamp(min=-1e300)).sum(-1) - (self.row_mass * norm).sum(-1)
         plan = plan.mul_((self.row_mass / sums)[..., None])
         force = self.col_mass - plan.sum(-2)
-        return _Point(gamma, plan, dual, force, force.abs().sum(-1) / self.row_mass.sum(-1))
+        return _Point(self.row_mass.log() - norm, gamma, plan, dual, force, force.abs().sum(-1) / self.row_mass.sum(-1))
 
     def direction(self, point: _Point) -> Tensor:
         inverse = torch.where(self.row_mass > 0, 1 / self.row_mass, 0.0)
@@ -82,7 +82,7 @@ def newton(
             whole = _Point(*(t.index_copy_(0, part, n) for t, n in zip(whole, new, strict=True)))
             needed[part] += 1
             stuck[part] = failed
-    return Scaled(whole.gamma, whole.error, needed)
+    return Scaled(whole.alpha, whole.gamma, whole.error, needed)
 
 
 def _step(items: _Items, old: _Point) -> tuple[_Point, Tensor]:

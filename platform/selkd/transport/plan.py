@@ -25,10 +25,12 @@ class Plan:
 
     @property
     def row_potential(self) -> Tensor:
-        """[..., B], in units of the scores; -inf for a row without mass."""
-        column = self.col_potential.argmax(-1)[..., None, None].expand(*self.log.shape[:-1], 1)
-        known = self.problem.epsilon[..., None, None] * self.log.detach() - self.problem.scores.detach()
-        return known.gather(-1, column).squeeze(-1) - self.col_potential.amax(-1, keepdim=True)
+        """[..., B], in units of the scores, read off each row's largest entry; -inf for a row without mass."""
+        log, column = self.log.detach().max(-1)
+        score = self.problem.scores.detach().gather(-1, column[..., None]).squeeze(-1)
+        taken = self.col_potential.double().gather(-1, column)
+        known = self.problem.epsilon[..., None] * log.double() - score - taken
+        return torch.where(log == -torch.inf, log, known.to(log.dtype))
 
     @property
     def row_error(self) -> Tensor:

@@ -40,6 +40,7 @@ class Problem(NamedTuple):
     """Checked input: floating scores, masses and epsilon of their dtype and device, broadcast to the leading shape."""
 
     scores: Tensor
+    top: Tensor  # [..., B], the largest score of each row
     epsilon: Tensor
     row_mass: Tensor
     col_mass: Tensor | None = None
@@ -64,22 +65,22 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
     ratio = float(((high - low) / eps.detach()[..., None]).max())
     if not math.isfinite(ratio):
         raise ValueError(f"scores {_shape(scores)} must be finite, and their range over epsilon too, not {ratio}")
+    if not isinstance(constraint, Constraint):
+        raise TypeError(f"constraint must be Rows, RowsAndColumns or Partial, not {type(constraint).__name__}")
     rows = None if isinstance(constraint, Partial) else constraint.row_mass
     if rows is None:
         row_mass = scores.new_ones(()).expand(scores.shape[:-1])
     else:
         row_mass = _masses("row_mass", rows, scores, scores.shape[:-1])
     if isinstance(constraint, Rows):
-        return Problem(scores, eps, row_mass, ratio=ratio)
+        return Problem(scores, high, eps, row_mass, ratio=ratio)
     if isinstance(constraint, Partial):
         mass = _masses("mass", constraint.mass, scores, lead)
         if float(mass.detach().max()) > scores.shape[-2]:
             raise ValueError(
                 f"mass {_show(mass)} is above the total of {scores.shape[-2]} rows of scores {_shape(scores)}"
             )
-        return Problem(scores, eps, row_mass, mass=mass, ratio=ratio)
-    if not isinstance(constraint, RowsAndColumns):
-        raise TypeError(f"constraint must be Rows, RowsAndColumns or Partial, not {type(constraint).__name__}")
+        return Problem(scores, high, eps, row_mass, mass=mass, ratio=ratio)
     col_mass = _masses("col_mass", constraint.col_mass, scores, (*lead, scores.shape[-1]))
     given, wanted = row_mass.detach().sum(-1), col_mass.detach().sum(-1)
     slack = 1e-5 if scores.dtype == torch.float32 else 1e-9
@@ -88,7 +89,7 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
             f"col_mass {_shape(col_mass)} sums to {_show(wanted)}, but row_mass {_shape(row_mass)} to {_show(given)}; "
             "the totals must agree and be positive"
         )
-    return Problem(scores, eps, row_mass, col_mass, ratio=ratio)
+    return Problem(scores, high, eps, row_mass, col_mass, ratio=ratio)
 
 
 def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:

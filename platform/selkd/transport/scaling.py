@@ -16,23 +16,35 @@ LOOK = 16  # most iterations between two looks at the error
 
 
 class Scaled(NamedTuple):
-    """Column potentials over epsilon, their column error, and the iterations spent, per item."""
+    """Potentials over epsilon, rows exact; the column error, and the iterations spent, per item."""
 
+    alpha: Tensor  # [..., B]
     gamma: Tensor  # [..., K]
     error: Tensor  # [...]
     iterations: Tensor  # [...], int64
 
 
 def scale(
-    logits: Tensor, row_mass: Tensor, col_mass: Tensor, gamma: Tensor, *, tolerance: float, steps: int, patience: float
+    logits: Tensor,
+    row_mass: Tensor,
+    col_mass: Tensor,
+    gamma: Tensor | None,
+    *,
+    tolerance: float,
+    steps: int,
+    patience: float,
 ) -> Scaled:
-    """Iterate on logits [B, K] or [N, B, K] until the column error of each item is within tolerance.
+    """Iterate on logits [B, K] or [N, B, K], largest entry 0 in each row, until each item's column error is small.
 
     An item that is done is frozen. Returns early when at least half of a batch is done, so that the caller can drop
     those, and when the decay of the error foretells more than `patience` further iterations.
     """
-    kernel = logits + gamma[..., None, :]
-    kernel = kernel.sub_(kernel.amax(-1, keepdim=True)).exp_()
+    kernel, top = logits, None
+    if gamma is not None:
+        kernel = logits + gamma[..., None, :]
+        top = kernel.amax(-1, keepdim=True)
+        kernel = kernel.sub_(top)
+    kernel = kernel.exp()
     total = row_mass.sum(-1)
     batched = total.dim() > 0
     found = scaling = last = sums = torch.ones_like(col_mass)
@@ -62,4 +74,7 @@ def scale(
             break
         ahead = math.log(worst / max(tolerance, 1e-300)) / decay if decay else 2
         before, block = worst, max(1, min(LOOK, math.ceil(ahead), steps - done))
-    return Scaled(gamma + found.log(), error, needed if batched else needed + done)
+    alpha, beta = (row_mass / apply(kernel, found)).log(), found.log()
+    if gamma is not None and top is not None:
+        alpha, beta = alpha - top.squeeze(-1), beta + gamma
+    return Scaled(alpha, beta, error, needed if batched else needed + done)

@@ -62,7 +62,7 @@ def _solved(
 def _iterated(
     problem: Problem, tolerance: float, steps: int, start: Tensor | None, differentiate: Differentiate
 ) -> Plan:
-    scores, epsilon, a, b, _, ratio = problem
+    scores, top, epsilon, a, b, _, ratio = problem
     assert b is not None
     if start is not None:
         if start.shape != b.shape or bool(start.isnan().any()):
@@ -72,17 +72,22 @@ def _iterated(
         begin = torch.zeros_like(b) if start is None else start
         parts = unrolled(scores, a, b, epsilon, tolerance=tolerance, steps=steps, start=begin)
     else:
-        parts = implicit(Iteration(tolerance, steps, ratio, start), scores, a, b, epsilon)
+        parts = implicit(Iteration(tolerance, steps, ratio, top, start), scores, a, b, epsilon)
     log, potential, converged, iterations, error = parts
     plan = Plan(log, potential, converged, iterations, error, problem)
     if not bool(plan.converged.all()):
-        warnings.warn(
-            "a transport plan did not reach its tolerance; see Plan.converged and Plan.col_error "
-            "(larger epsilon, tolerance or max_iterations would help)",
-            RuntimeWarning,
-            stacklevel=1,
-        )
+        warn()
     return plan
+
+
+def warn() -> None:
+    """Shown once a process, because text and place never change."""
+    warnings.warn(
+        "a transport plan did not reach its tolerance; see Plan.converged and Plan.col_error "
+        "(larger epsilon, tolerance or max_iterations would help)",
+        RuntimeWarning,
+        stacklevel=1,
+    )
 
 
 def _closed(problem: Problem, log: Tensor) -> Plan:
