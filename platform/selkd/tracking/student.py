@@ -1,11 +1,11 @@
 """A finished student as a folder: weights, and a card that says how to rebuild and read them."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor
 
 from selkd.data.tasks import NOT_SELECTED
@@ -17,6 +17,7 @@ from selkd.models.weights import load_weights, read_weights, write_weights
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
+REMEDY = "Restore the file, or train the student again."
 
 
 class StudentCard(BaseModel):
@@ -24,16 +25,24 @@ class StudentCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    categories: tuple[str, ...]
+    categories: tuple[str, ...] = Field(min_length=1)
     mode: Literal["closed", "open"]
     architecture: str
     settings: dict[str, Any]
-    channels: int
-    image_size: int
+    channels: int = Field(ge=1)
+    image_size: int = Field(ge=1)
     mean: tuple[FiniteFloat, ...]
-    std: tuple[FiniteFloat, ...]
-    threshold: float | None = None
-    weights_sha256: str = ""
+    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
+    threshold: FiniteFloat | None = None
+    weights_sha256: str = Field(default="", description="Filled in when the student is saved.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "StudentCard":
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError("categories: a name occurs twice")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std: expected {self.channels} values, one a channel")
+        return self
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -42,10 +51,11 @@ class StudentCard(BaseModel):
 
 
 def save_student(folder: Path, classifier: Classifier, card: StudentCard) -> StudentCard:
-    """Write weights and card; the card returned names the weights."""
+    """Write weights and card, and see that they load; the card returned names the weights."""
     write_weights(folder / WEIGHTS, classifier.network)
     card = card.model_copy(update={"weights_sha256": checksum(folder / WEIGHTS)})
     write_json(folder / CARD, card.model_dump(mode="json"))
+    load_student(folder)
     return card
 
 
@@ -54,12 +64,10 @@ def load_student(folder: Path) -> tuple[Classifier, StudentCard]:
     card = read_card(folder / CARD)
     weights = folder / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{weights}: missing. Train the student again.")
+        raise UserError(f"{weights}: missing. {REMEDY}")
     if checksum(weights) != card.weights_sha256:
-        raise UserError(
-            f"{weights}: does not match the checksum in {CARD}. Restore the file or train the student again."
-        )
-    with torch.random.fork_rng(devices=[]):
+        raise UserError(f"{weights}: does not match the checksum in {CARD}. {REMEDY}")
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         network = build(
             card.architecture,
             channels=card.channels,
