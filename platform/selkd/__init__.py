@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selkd.arrays import from_arrays
     from selkd.config import RunConfig, Workspace
-    from selkd.data import Dataset, Task, from_arrays, load
+    from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
     from selkd.students import evaluate, export, predict
     from selkd.training.run import Trained, train
@@ -19,7 +20,7 @@ _HOMES = {
     "Workspace": "config",
     "Dataset": "data",
     "Task": "data",
-    "from_arrays": "data",
+    "from_arrays": "arrays",
     "load": "data",
     "UserError": "errors",
     "evaluate": "students",

@@ -72,6 +72,18 @@ def test_growing_rows_per_category_nest_and_leave_validation_and_test_alone(data
     assert chosen == set(whole.train.ids.tolist())
 
 
+def test_categories_with_fewer_rows_than_asked_are_named_with_their_rows(
+    dataset: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    split(dataset([40, 20, 60]), seed=0, rows_per_category=14)
+    assert caplog.messages == []
+    parts = split(dataset([40, 20, 10]), seed=0, rows_per_category=20)
+    assert torch.bincount(parts.train.labels).tolist() == [20, 14, 7]
+    (line,) = caplog.messages
+    assert "rows_per_category is 20" in line
+    assert line.endswith("b: 14 rows, c: 7 rows")
+
+
 @pytest.mark.parametrize(
     ("rows", "test", "shares", "message"),
     [

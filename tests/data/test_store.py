@@ -1,68 +1,242 @@
-"""The store of decoded images: mapped, read-only, checked, made once."""
+"""Arrays are made once, shared between processes, checked on reading, and whole or absent whatever happens."""
 
+import functools
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from selkd.data import Dataset, Rows, store
-from selkd.data.rows import ArrayRows
+from selkd.data import store as module
+from selkd.data.store import ArrayStore, Create
+from selkd.errors import UserError
+from selkd.files import checksum, fingerprint
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (9, 1, 6, 6), np.uint8)
-LABELS = torch.arange(9) % 2
-
-
-class Reader:
-    """Counts how often it was asked."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    def __call__(self) -> dict[str, Rows]:
-        self.asked += 1
-        return {"train": ArrayRows(IMAGES, LABELS)}
+KEY = {"teacher": "t", "views": 2, "drawn": None}
+WHAT = "the ramps"
 
 
-def _keep(root: Path, read: Reader) -> Dataset:
-    return store.keep(root, {"content": "generated"}, read, name="generated", categories=("a", "b"))
+def ramp(create: Create) -> None:
+    create("values", (5, 3), "<f4")[:] = np.arange(15).reshape(5, 3)
+    create("counts", (4,), "<i8")[:] = 7
 
 
-def test_images_are_read_once_and_mapped_from_a_file_afterwards(tmp_path: Path) -> None:
-    read = Reader()
-    for _ in range(2):
-        data = _keep(tmp_path, read)
-        assert isinstance(data.train, ArrayRows)
-        assert isinstance(data.train.images.base, np.memmap)
-        assert np.array_equal(data.train.images, IMAGES)
-        assert torch.equal(data.train.labels, LABELS)
-    assert read.asked == 1
+def refuse(create: Create) -> None:
+    raise AssertionError("stored arrays were made again")
 
 
-def test_a_batch_can_be_changed_and_the_stored_images_cannot(tmp_path: Path) -> None:
-    data = _keep(tmp_path, Reader())
-    data.train.pixels(torch.tensor([3])).zero_()
-    assert np.array_equal(data.train.pixels(torch.tensor([3]))[0].numpy(), IMAGES[3])
-    assert isinstance(data.train, ArrayRows)
-    assert not data.train.images.flags.writeable
+def kept(root: Path) -> list[str]:
+    """What a failed attempt must not leave behind: everything except locks."""
+    return sorted(file.name for file in root.rglob("*") if file.suffix != ".lock") if root.exists() else []
 
 
-def test_damaged_array_is_made_again_with_a_warning(tmp_path: Path) -> None:
-    read = Reader()
-    _keep(tmp_path, read)
-    (file,) = tmp_path.glob("mapped/*/train_images.npy")
+class TestStore:
+    def test_arrays_are_made_once_and_then_mapped_read_only(self, tmp_path: Path) -> None:
+        made = ArrayStore(tmp_path / "store").get(KEY, ramp, what=WHAT)
+        found = ArrayStore(tmp_path / "store").get(dict(reversed(KEY.items())), refuse, what=WHAT)
+        assert found.fingerprint == made.fingerprint == fingerprint(KEY)
+        assert found.folder == tmp_path / "store" / fingerprint(KEY)
+        assert set(found) == {"values", "counts"}
+        assert len(found) == 2
+        assert np.array_equal(found["values"], np.arange(15, dtype=np.float32).reshape(5, 3))
+        assert found["values"].dtype == np.float32
+        assert isinstance(found["values"], np.memmap)
+        with pytest.raises(ValueError, match="read-only"):
+            found["values"][0, 0] = 1
+
+    def test_arrays_without_elements_are_kept(self, tmp_path: Path) -> None:
+        store = ArrayStore(tmp_path)
+        for make in (lambda create: create("none", (0, 3), "<f4"), refuse):
+            assert store.get(KEY, make, what=WHAT)["none"].shape == (0, 3)
+
+    def test_checksums_are_compared_once_per_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ArrayStore(tmp_path).get(KEY, ramp, what=WHAT)
+        monkeypatch.setattr("selkd.data.store.checksum", lambda file: pytest.fail(f"{file} was read again"))
+        ArrayStore(tmp_path).get(KEY, refuse, what=WHAT)
+
+    def test_processes_that_want_the_same_arrays_make_them_once(self, tmp_path: Path) -> None:
+        calls, store = tmp_path / "calls", ArrayStore(tmp_path / "store")
+
+        def slow(create: Create) -> None:
+            with calls.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(0.3)
+            ramp(create)
+
+        def want() -> None:
+            ready.wait()
+            assert float(store.get(KEY, slow, what=WHAT)["values"].sum()) == 105
+
+        processes = multiprocessing.get_context("fork")
+        ready = processes.Barrier(4)
+        workers = [processes.Process(target=want) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert [worker.exitcode for worker in workers] == [0] * 4
+        assert len(calls.read_text().splitlines()) == 1
+
+    def test_who_waits_for_another_is_told_once_what_is_made_where(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, told, lines = threading.Event(), threading.Event(), list[str]()
+
+        class Heard(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                lines.append(record.getMessage())
+                told.set()
+
+        def until_told(create: Create) -> None:
+            begun.set()
+            assert told.wait(60)
+            ramp(create)
+
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
+        handler, store = Heard(), ArrayStore(tmp_path)
+        maker = threading.Thread(target=store.get, args=(KEY, until_told), kwargs={"what": WHAT})
+        module.log.addHandler(handler)
+        try:
+            maker.start()
+            assert begun.wait(60)
+            assert float(ArrayStore(tmp_path).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
+        finally:
+            module.log.removeHandler(handler)
+            told.set()
+            maker.join()
+        assert lines == [f"waiting for another process that makes the ramps in {tmp_path / fingerprint(KEY)}"]
+
+    def test_a_process_killed_while_making_arrays_leaves_no_rubbish(self, tmp_path: Path) -> None:
+        def die(create: Create) -> None:
+            create("values", (5, 3), "<f4")[:] = 1
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        get = functools.partial(ArrayStore(tmp_path).get, KEY, die, what=WHAT)
+        victim = multiprocessing.get_context("fork").Process(target=get)
+        victim.start()
+        victim.join(60)
+        assert victim.exitcode == -signal.SIGKILL
+        assert len(kept(tmp_path)) == 2  # the unfinished folder and its array
+        assert float(ArrayStore(tmp_path).get(KEY, ramp, what=WHAT)["values"].sum()) == 105
+        assert kept(tmp_path) == sorted([fingerprint(KEY), "counts.npy", "meta.json", "values.npy"])
+
+    @pytest.mark.parametrize("file", ["values.npy", "meta.json"])
+    @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied", "removed", "folder"])
+    def test_damaged_arrays_are_made_again_with_a_warning_that_names_them_and_the_file(
+        self, tmp_path: Path, file: str, damage: str
+    ) -> None:
+        store = ArrayStore(tmp_path)
+        folder = store.get(KEY, ramp, what=WHAT).folder
+        sound = {found.name: checksum(found) for found in folder.iterdir()}
+        _damage(folder / file, damage)
+        with pytest.warns(UserWarning, match=rf"{file}.*: the ramps are made again"):
+            again = store.get(KEY, ramp, what=WHAT)
+        assert float(again["values"].sum()) == 105
+        assert {found.name: checksum(found) for found in folder.iterdir()} == sound
+        store.get(KEY, refuse, what=WHAT)
+
+    def test_arrays_moved_to_another_key_are_not_believed(self, tmp_path: Path) -> None:
+        store, other = ArrayStore(tmp_path), {**KEY, "views": 3}
+        store.get(KEY, ramp, what=WHAT).folder.rename(tmp_path / fingerprint(other))
+        with pytest.warns(UserWarning, match="other arrays"):
+            store.get(other, ramp, what=WHAT)
+
+    def test_a_mapped_array_survives_its_replacement(self, tmp_path: Path) -> None:
+        store = ArrayStore(tmp_path)
+        mapped = store.get(KEY, ramp, what=WHAT)
+        (mapped.folder / "meta.json").unlink()
+        with pytest.warns(UserWarning, match=r"meta\.json"):
+            store.get(KEY, ramp, what=WHAT)
+        assert float(mapped["values"].sum()) == 105
+
+    def test_a_failed_making_leaves_nothing_and_can_be_repeated(self, tmp_path: Path) -> None:
+        def fail(create: Create) -> None:
+            ramp(create)
+            raise RuntimeError("no teacher")
+
+        store = ArrayStore(tmp_path)
+        with pytest.raises(RuntimeError, match="no teacher"):
+            store.get(KEY, fail, what=WHAT)
+        assert kept(tmp_path) == []
+        assert float(store.get(KEY, ramp, what=WHAT)["values"].sum()) == 105
+
+    def test_a_file_that_cannot_be_read_meanwhile_is_not_called_a_full_disk(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"the ramps could not be made.*No such file.*missing\.png"):
+            ArrayStore(tmp_path / "store").get(KEY, lambda _: (tmp_path / "missing.png").open().close(), what=WHAT)
+        assert kept(tmp_path / "store") == []
+
+
+class TestDisk:
+    @pytest.mark.parametrize("kilobytes", [1, 40, 52, 56, 60, 64, 68, 200, 4000])
+    def test_a_full_disk_gives_a_readable_error_or_whole_arrays(self, small_disk: Path, kilobytes: int) -> None:
+        def fill(create: Create) -> None:
+            create("values", (kilobytes, 256), "<f4")[:] = 1
+            create("more", (8,), "<f4")[:] = 1
+
+        store = ArrayStore(small_disk)
+        if kilobytes <= 40:
+            assert float(store.get(KEY, fill, what=WHAT)["values"].sum()) == kilobytes * 256
+            return
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device\. Free space"):
+            store.get(KEY, fill, what=WHAT)
+        assert kept(small_disk) == []
+
+    def test_a_read_only_folder_gives_a_readable_error(self, read_only: Path) -> None:
+        with pytest.raises(UserError, match=r"cannot write .*Read-only file system.*writable folder"):
+            ArrayStore(read_only / "new").get(KEY, ramp, what=WHAT)
+        with pytest.raises(UserError, match=r"cannot write .*Read-only file system.*writable folder"):
+            ArrayStore(read_only).get({"other": 1}, ramp, what=WHAT)
+        assert fingerprint({"other": 1}) not in kept(read_only)
+
+    def test_stored_arrays_are_read_from_a_read_only_folder(self, read_only: Path) -> None:
+        assert float(ArrayStore(read_only).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    yield from _mounted(tmp_path / "disk", ["-t", "tmpfs", "-o", "size=60k", "tmpfs"])
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    ArrayStore(tmp_path / "writable").get(KEY, ramp, what=WHAT)
+    yield from _mounted(tmp_path / "fixed", ["--bind", str(tmp_path / "writable")], "remount,ro,bind")
+
+
+def _mounted(place: Path, arguments: list[str], remount: str | None = None) -> Iterator[Path]:
+    place.mkdir()
+    commands = [["mount", *arguments, str(place)]]
+    commands += [["mount", "-o", remount, str(place)]] if remount else []
+    try:
+        for command in commands:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
+
+
+def _damage(file: Path, damage: str) -> None:
     content = bytearray(file.read_bytes())
-    content[-1] ^= 1
+    if damage in ("removed", "folder"):
+        file.unlink()
+        if damage == "folder":
+            file.mkdir()
+        return
+    if damage == "flipped":
+        content[len(content) // 2] ^= 0x40
+    elif damage == "truncated":
+        content = content[: len(content) // 2]
+    else:
+        content.clear()
+    changed = file.stat().st_mtime_ns + 1
     file.write_bytes(content)
-    with pytest.warns(UserWarning, match="corrupt"):
-        data = _keep(tmp_path, read)
-    assert np.array_equal(data.train.pixels(torch.arange(9)).numpy(), IMAGES)
-    assert read.asked == 2
-
-
-def test_pieces_of_large_data_join_to_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = _keep(tmp_path / "whole", Reader())
-    monkeypatch.setattr(store, "CHUNK", 2 * 36)
-    pieces = _keep(tmp_path / "pieces", Reader())
-    assert torch.equal(whole.train.pixels(torch.arange(9)), pieces.train.pixels(torch.arange(9)))
-    assert (whole.mean, whole.std) == (pieces.mean, pieces.std)
+    os.utime(file, ns=(changed, changed))

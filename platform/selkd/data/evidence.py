@@ -1,177 +1,28 @@
-"""Evidence: what is known per row and per category before training, computed once and shared as memory-mapped files.
+"""Evidence: what is known per row and per category before training, computed once and kept in the store of arrays.
 
-A folder per key, named by the key's fingerprint, holds one `.npy` file an array and `meta.json` with the key and the
-checksums. Shapes: V views, N rows, K categories of the teacher.
+Shapes: V views, N rows, K categories of the teacher.
 """
 
-import contextlib
-import errno
-import os
-import shutil
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from selkd.data.augment import Augmentation, augment
 from selkd.data.dataset import Part
+from selkd.data.progress import tell
+from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.errors import UserError
-from selkd.files import cannot_write, checksum, fingerprint, read_json, write_json, writing_folder
 
 LOGITS_VERSION = 1
 STATISTICS_VERSION = 1
 STATISTICS_ROWS = 1024
 
-Create = Callable[[str, tuple[int, ...], str], np.ndarray]
-
-_verified: set[tuple[str, int, int, int, str]] = set()
-
-
-class Evidence(Mapping[str, np.ndarray]):
-    """Read-only arrays by name, mapped from the files of `folder`."""
-
-    def __init__(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-        self.folder = folder
-        self._arrays = arrays
-
-    @property
-    def fingerprint(self) -> str:
-        return self.folder.name
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-
-class Damaged(Exception):
-    """Stored evidence that cannot be trusted; the message names the file."""
-
-
-class EvidenceStore:
-    """Content-addressed evidence under one folder, safe for any number of processes."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def get(self, key: Mapping[str, Any], make: Callable[[Create], None]) -> Evidence:
-        """The evidence of `key`; `make(create)` computes it when absent, `create(name, shape, dtype)` maps an array."""
-        folder = self.root / fingerprint(key)
-        with contextlib.suppress(FileNotFoundError, Damaged):
-            return _read(folder)
-        with self._alone(folder):
-            try:
-                return _read(folder)
-            except FileNotFoundError:
-                pass
-            except Damaged as damage:
-                warnings.warn(f"{damage}: this evidence is computed again.", stacklevel=2)
-                _remove(folder)
-            for abandoned in self.root.glob(f".{folder.name}.*/"):
-                _remove(abandoned)
-            _write(folder, key, make)
-            return _read(folder)
-
-    @contextlib.contextmanager
-    def _alone(self, folder: Path) -> Iterator[None]:
-        """Wait until no other process computes the same evidence."""
-        lock = FileLock(self.root / f".{folder.name}.lock")
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except OSError as error:
-            raise cannot_write(self.root, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-def _write(folder: Path, key: Mapping[str, Any], make: Callable[[Create], None]) -> None:
-    with writing_folder(folder) as part:
-
-        def create(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-            try:
-                array = np.lib.format.open_memmap(part / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape)
-                _reserve(part / f"{name}.npy")
-            except OSError as error:
-                raise cannot_write(folder, error) from error
-            arrays.append(array)
-            return array
-
-        arrays: list[np.memmap] = []
-        try:
-            make(create)
-        except OSError as error:
-            raise UserError(f"evidence {folder.name[:12]} could not be computed: {error}") from error
-        for array in arrays:
-            array.flush()
-        checksums = {file.stem: checksum(file) for file in sorted(part.glob("*.npy"))}
-        content = {"key": dict(key), "checksums": checksums}
-        write_json(part / "meta.json", {**content, "fingerprint": fingerprint(content)})
-
-
-def _reserve(file: Path) -> None:
-    """Take the disk space now: a full disk met while writing through a map kills the process."""
-    size = file.stat().st_size
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, size)
-    elif shutil.disk_usage(file.parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _read(folder: Path) -> Evidence:
-    """Map stored evidence; FileNotFoundError when there is none, Damaged when it is not what was written."""
-    if not folder.is_dir():
-        raise FileNotFoundError(folder)
-    try:
-        meta = read_json(folder / "meta.json")
-        content = {"key": meta["key"], "checksums": meta["checksums"]}
-        sound = meta["fingerprint"] == fingerprint(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"{folder / 'meta.json'} is missing or unreadable") from error
-    if not sound:
-        raise Damaged(f"{folder / 'meta.json'} is corrupt (its fingerprint differs)")
-    if fingerprint(content["key"]) != folder.name:
-        raise Damaged(f"{folder / 'meta.json'} describes other evidence")
-    arrays = {name: _map(folder / f"{name}.npy", expected) for name, expected in content["checksums"].items()}
-    return Evidence(folder, arrays)
-
-
-def _map(file: Path, expected: str) -> np.ndarray:
-    """Map one array; its checksum is compared once per process, until the file changes."""
-    try:
-        status = file.stat()
-        seen = (str(file), status.st_ino, status.st_size, status.st_mtime_ns, expected)
-        if seen not in _verified:
-            if checksum(file) != expected:
-                raise Damaged(f"{file} is corrupt (its checksum differs)")
-            _verified.add(seen)
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise Damaged(f"{file} cannot be read ({error})") from error
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
 
 def teacher_logits(
-    store: EvidenceStore,
+    store: ArrayStore,
     *,
     teacher_fingerprint: str,
     logits_of: Callable[[Tensor], Tensor],
@@ -184,12 +35,11 @@ def teacher_logits(
     fill: Tensor,
     device: torch.device | str,
     batch_size: int = 512,
-    progress: Callable[[int, int], None] | None = None,
-) -> Evidence:
+) -> Arrays:
     """The teacher's `logits` [V, N, K] (float32) over a part, in its order.
 
     Without random augmentation there is one plain view; with it, view v is `augment(..., seed=seed, step=v)`.
-    `logits_of` receives images in [0, 1] on `device`; `progress` the rows done and in all, views counted.
+    `logits_of` receives images in [0, 1] on `device`.
     """
     if augmentation.mixes:
         raise UserError(
@@ -230,14 +80,13 @@ def teacher_logits(
                 if logits is None:
                     logits = create("logits", (views, len(part), answers.shape[1]), "<f4")
                 logits[view, rows[0] : rows[-1] + 1] = answers.numpy()
-                if progress is not None:
-                    progress(int(rows[0]) * views + (view + 1) * len(rows), views * len(part))
+                tell(f"teacher, {part_name}", int(rows[0]) * views + (view + 1) * len(rows), views * len(part))
 
     with torch.no_grad():
-        return store.get(key, make)
+        return store.get(key, make, what=f"the teacher's outputs of the {part_name} part")
 
 
-def statistics(store: EvidenceStore, logits: Evidence, labels: Tensor) -> Evidence:
+def statistics(store: ArrayStore, logits: Arrays, labels: Tensor) -> Arrays:
     """What stored `logits` [V, N, K] say about rows and categories, given `labels` [N]; means over views.
 
     Per row: `true_probability`, `margin` (true less best other probability), `entropy` in nats, `correct`. Per
@@ -282,4 +131,4 @@ def statistics(store: EvidenceStore, logits: Evidence, labels: Tensor) -> Eviden
         create("accuracy", (categories,), "<f8")[:] = (confusion.diagonal() / sizes).numpy()
         create("rows", (categories,), "<i8")[:] = sizes.numpy()
 
-    return store.get(key, make)
+    return store.get(key, make, what="statistics of the teacher's outputs")

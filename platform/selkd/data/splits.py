@@ -1,11 +1,17 @@
 """Train, validation and test: stratified, seeded, and the official test split stays the test split."""
 
+import logging
+
 import torch
 from torch import Tensor
 
 from selkd.data import draws
 from selkd.data.dataset import Dataset, Part, Rows, Splits
 from selkd.errors import UserError
+
+SHOWN = 10
+
+log = logging.getLogger(__name__)
 
 
 def split(
@@ -28,13 +34,21 @@ def split(
     if rows_per_category is not None and rows_per_category < 1:
         raise UserError(f"rows_per_category: {rows_per_category} leaves nothing to train on. Give 1 or more.")
     parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
+    short: dict[str, int] = {}
     for category, rows in zip(dataset.categories, _shuffled_by_category(dataset, seed), strict=True):
         held = 0 if dataset.test else _nearest_count(test, len(rows))
         validating = _nearest_count(validation, len(rows) - held)
         counts = {"test": held, "validation": validating, "train": len(rows) - held - validating}
         _check(dataset, category, len(rows), {n: c for n, c in counts.items() if n in shares or n == "train"})
+        if counts["train"] < (rows_per_category or 0):
+            short[category] = counts["train"]
         for (name, _), own in zip(counts.items(), rows.split(list(counts.values())), strict=True):
             parts[name].append(own[:rows_per_category] if name == "train" else own)
+    if short:
+        log.warning(
+            "%s: rows_per_category is %d, and fewer training rows are there, all of which are used: %s",
+            dataset.name, rows_per_category, _shown(short),
+        )  # fmt: skip
     index = {name: torch.cat(rows).sort().values for name, rows in parts.items()}
     return Splits(
         Part(dataset.train, index["train"]),
@@ -65,7 +79,9 @@ def _check(dataset: Dataset, category: str, rows: int, counts: dict[str, int]) -
 
 
 def _shown(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name}: {count} rows" for name, count in counts.items())
+    """The first counts by name."""
+    shown = [f"{name}: {count} rows" for name, count in counts.items()]
+    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
 
 
 def _official(dataset: Dataset, test: Rows) -> Part:

@@ -1,129 +1,172 @@
-"""Decoded images, kept once per machine in files that every process maps.
+"""The store of arrays: whatever is made once and then shared as memory-mapped files.
 
-Shapes: N rows, C channels, H x W pixels.
+A folder per key, named by the key's fingerprint, holds one `.npy` file an array and `meta.json` with the key and the
+checksums.
 """
 
-import math
-from collections.abc import Callable, Mapping
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from filelock import FileLock, Timeout
 
-from selkd.data.dataset import Dataset, Rows
-from selkd.data.evidence import Create, Evidence, EvidenceStore
-from selkd.data.rows import ArrayRows
-from selkd.files import fingerprint
+from selkd.errors import UserError
+from selkd.files import cannot_write, checksum, fingerprint, read_json, write_json, writing_folder
 
-VERSION = 1
-CHUNK = 2**25  # bytes decoded at a time
+PATIENCE = 5.0  # seconds to wait for another process before saying so
 
-ReadRows = Callable[[], Mapping[str, Rows]]  # "train", and "test" where there is an official one
+Create = Callable[[str, tuple[int, ...], str], np.ndarray]
+
+log = logging.getLogger(__name__)
+_verified: set[tuple[str, int, int, int, str]] = set()
 
 
-def arrays_under(root: Path) -> EvidenceStore:
-    return EvidenceStore(root / "mapped")
+class Arrays(Mapping[str, np.ndarray]):
+    """Read-only arrays by name, mapped from the files of `folder`."""
+
+    def __init__(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        self.folder = folder
+        self._arrays = arrays
+
+    @property
+    def fingerprint(self) -> str:
+        return self.folder.name
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
-def keep(
-    root: Path,
-    content: Mapping[str, Any],
-    read: ReadRows,
-    *,
-    name: str,
-    categories: tuple[str, ...],
-    superclasses: Mapping[str, tuple[str, ...]] | None = None,
-    image_size: int | None = None,
-) -> Dataset:
-    """The data set with this content, mapped; `read` is called only where its arrays are not kept yet."""
-    identity = {"data": dict(content), "image_size": image_size, "version": VERSION}
-
-    def make(create: Create) -> None:
-        for part, rows in read().items():
-            _write(rows, part, image_size, create)
-
-    kept = arrays_under(root).get({"pixels of": identity}, make)
-    return Dataset(
-        name=name,
-        categories=categories,
-        superclasses=superclasses or {},
-        train=_mapped(kept, "train"),
-        test=_mapped(kept, "test") if "test_images" in kept else None,
-        mean=tuple(kept["mean"].tolist()),
-        std=tuple(kept["std"].tolist()),
-        fingerprint=fingerprint(identity),
-    )
+class Damaged(Exception):
+    """Stored arrays that cannot be trusted; the message names the file."""
 
 
-def stream(
-    root: Path, content: Mapping[str, Any], read: ReadRows, *, name: str, categories: tuple[str, ...]
-) -> Dataset:
-    """The data set with this content, decoded on demand; every image is decoded once to see that it can be."""
-    identity = {"data": dict(content), "image_size": None, "version": VERSION}
-    rows = read()
+class ArrayStore:
+    """Content-addressed arrays under one folder, safe for any number of processes."""
 
-    def make(create: Create) -> None:
-        for part, own in rows.items():
-            levels = sum(_histogram(own.pixels(index)) for index in _chunks(own))
-            if part == "train":
-                _write_moments(np.asarray(levels), create)
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
-    kept = arrays_under(root).get({"moments of": identity}, make)
-    return Dataset(
-        name=name,
-        categories=categories,
-        superclasses={},
-        train=rows["train"],
-        test=rows.get("test"),
-        mean=tuple(kept["mean"].tolist()),
-        std=tuple(kept["std"].tolist()),
-        fingerprint=fingerprint(identity),
-    )
+    def get(self, key: Mapping[str, Any], make: Callable[[Create], None], *, what: str) -> Arrays:
+        """The arrays of `key`; `make(create)` makes them when absent, `create(name, shape, dtype)` maps one.
 
+        `what` they are is said where something is wrong with them.
+        """
+        folder = self.root / fingerprint(key)
+        with contextlib.suppress(FileNotFoundError, Damaged):
+            return _read(folder)
+        with self._alone(folder, what):
+            try:
+                return _read(folder)
+            except FileNotFoundError:
+                pass
+            except Damaged as damage:
+                warnings.warn(f"{damage}: {what} are made again.", stacklevel=2)
+                _remove(folder)
+            for abandoned in self.root.glob(f".{folder.name}.*/"):
+                _remove(abandoned)
+            _write(folder, key, make, what)
+            return _read(folder)
 
-def _mapped(kept: Evidence, part: str) -> ArrayRows:
-    return ArrayRows(kept[f"{part}_images"], torch.tensor(kept[f"{part}_labels"]))
-
-
-def _write(rows: Rows, part: str, image_size: int | None, create: Create) -> None:
-    channels, *size = rows.shape
-    size = size if image_size is None else [image_size, image_size]
-    images = create(f"{part}_images", (len(rows), channels, *size), "|u1")
-    levels = np.zeros((channels, 256), np.int64)
-    for index in _chunks(rows):
-        pixels = _resized(rows.pixels(index), size)
-        images[index[0] : index[-1] + 1] = pixels.numpy()
-        levels += _histogram(pixels)
-    create(f"{part}_labels", (len(rows),), "<i8")[:] = rows.labels.numpy()
-    if part == "train":
-        _write_moments(levels, create)
-
-
-def _write_moments(levels: np.ndarray, create: Create) -> None:
-    """Mean and standard deviation per channel of pixels in [0, 1]; a constant channel has deviation 1."""
-    shares = levels / levels.sum(1, keepdims=True)
-    values = np.arange(256) / 255
-    mean = shares @ values
-    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
-    create("mean", mean.shape, "<f8")[:] = mean
-    create("std", std.shape, "<f8")[:] = np.where(std > 0, std, 1.0)
+    @contextlib.contextmanager
+    def _alone(self, folder: Path, what: str) -> Iterator[None]:
+        """Wait until no other process makes the same arrays."""
+        lock = FileLock(self.root / f".{folder.name}.lock")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=PATIENCE)
+            except Timeout:
+                log.warning("waiting for another process that makes %s in %s", what, folder)
+                lock.acquire()
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
-def _chunks(rows: Rows) -> tuple[Tensor, ...]:
-    """All row numbers in pieces of about `CHUNK` bytes."""
-    return torch.arange(len(rows)).split(max(1, CHUNK // math.prod(rows.shape)))
+def _write(folder: Path, key: Mapping[str, Any], make: Callable[[Create], None], what: str) -> None:
+    with writing_folder(folder) as part:
+
+        def create(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+            try:
+                array = np.lib.format.open_memmap(part / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape)
+                _reserve(part / f"{name}.npy")
+            except OSError as error:
+                raise cannot_write(folder, error) from error
+            arrays.append(array)
+            return array
+
+        arrays: list[np.memmap] = []
+        try:
+            make(create)
+        except OSError as error:
+            raise UserError(f"{what} could not be made: {error}") from error
+        for array in arrays:
+            array.flush()
+        checksums = {file.stem: checksum(file) for file in sorted(part.glob("*.npy"))}
+        content = {"key": dict(key), "checksums": checksums}
+        write_json(part / "meta.json", {**content, "fingerprint": fingerprint(content)})
 
 
-def _resized(pixels: Tensor, size: list[int]) -> Tensor:
-    """Images [B, C, H, W] (uint8) scaled to `size`, without aliasing."""
-    if list(pixels.shape[2:]) == size:
-        return pixels
-    return F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
+def _reserve(file: Path) -> None:
+    """Take the disk space now: a full disk met while writing through a map kills the process."""
+    size = file.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, size)
+    elif shutil.disk_usage(file.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _histogram(pixels: Tensor) -> np.ndarray:
-    """How often every level 0 ... 255 occurs in each channel: [C, 256]."""
-    return np.stack([torch.bincount(channel.flatten(), minlength=256).numpy() for channel in pixels.unbind(1)])
+def _read(folder: Path) -> Arrays:
+    """Map stored arrays; FileNotFoundError when there is none, Damaged when it is not what was written."""
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    try:
+        meta = read_json(folder / "meta.json")
+        content = {"key": meta["key"], "checksums": meta["checksums"]}
+        sound = meta["fingerprint"] == fingerprint(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"{folder / 'meta.json'} is missing or unreadable") from error
+    if not sound:
+        raise Damaged(f"{folder / 'meta.json'} is corrupt (its fingerprint differs)")
+    if fingerprint(content["key"]) != folder.name:
+        raise Damaged(f"{folder / 'meta.json'} describes other arrays")
+    arrays = {name: _map(folder / f"{name}.npy", expected) for name, expected in content["checksums"].items()}
+    return Arrays(folder, arrays)
+
+
+def _map(file: Path, expected: str) -> np.ndarray:
+    """Map one array; its checksum is compared once per process, until the file changes."""
+    try:
+        status = file.stat()
+        seen = (str(file), status.st_ino, status.st_size, status.st_mtime_ns, expected)
+        if seen not in _verified:
+            if checksum(file) != expected:
+                raise Damaged(f"{file} is corrupt (its checksum differs)")
+            _verified.add(seen)
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{file} cannot be read ({error})") from error
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error

@@ -4,8 +4,11 @@ Everything is a function of (seed, step, row): the order of an epoch, the view o
 """
 
 import math
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +17,11 @@ from torch.nn import functional as F
 
 from selkd.data import Part, TaskView, draws
 from selkd.data.augment import Augmentation, augment, mix, partners
+from selkd.data.rows import StreamedRows
 from selkd.training.workers import Workers
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -82,45 +89,101 @@ class Batches:
         return order[index * self.batch_size : (index + 1) * self.batch_size]
 
     def epoch(self, epoch: int, start: int, stop: int) -> Iterator[Batch]:
-        """Batches of the steps from `start` to before `stop` of one epoch."""
+        """Batches of the steps from `start` to before `stop` of one epoch; rows that are files are decoded ahead."""
         order = draws.permutation(self.seed, epoch, len(self.positions), "order")
-        for index in range(start, stop):
-            rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-            yield self._batch(rows, epoch, epoch * len(self) + index)
 
-    def _batch(self, rows: Tensor, epoch: int, step: int) -> Batch:
-        first = self.workers.offset(len(rows))
-        own = self.workers.share(rows)
-        images, ids, targets, views = self._load(own, epoch, step)
-        if self.augmentation.mixes:
-            order = partners(len(rows), seed=self.seed, step=step)
-            other_images, _, other_targets, _ = self._load(self.workers.share(rows[order]), epoch, step)
+        def load(index: int) -> tuple[_Share, Tensor]:
+            rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+            share = self._share(rows, epoch * len(self) + index)
+            return share, self.part.pixels(self.positions[share.rows])
+
+        streamed = isinstance(self.part.rows, StreamedRows)
+        for share, pixels in (ahead if streamed else map)(load, range(start, stop)):
+            yield self._batch(share, pixels, epoch)
+
+    def _share(self, rows: Tensor, step: int) -> "_Share":
+        own, first = self.workers.share(rows), self.workers.offset(len(rows))
+        if not self.augmentation.mixes:
+            return _Share(step, len(rows), first, own, None)
+        order = partners(len(rows), seed=self.seed, step=step)
+        pairs = torch.stack([own, self.workers.share(rows[order])])
+        needed, places = pairs.unique(return_inverse=True)
+        return _Share(step, len(rows), first, needed, places)
+
+    def _batch(self, share: "_Share", pixels: Tensor, epoch: int) -> Batch:
+        positions = self.positions[share.rows]
+        ids = self.part.ids[positions]
+        views = self._views(ids, epoch)
+        images = self._augmented(pixels.to(self.device, non_blocking=True), ids, views, share.step)
+        targets = F.one_hot(self.labels[share.rows], self.outputs).to(self.device, self.dtype)
+        ids = ids.to(self.device)
+        if share.pairs is not None:
+            own, other = share.pairs.to(self.device)
+            ids = ids[own]
             images, targets = mix(
-                images, targets, other_images, other_targets, ids,
-                seed=self.seed, step=step, settings=self.augmentation,
+                images[own], targets[own], images[other], targets[other], ids,
+                seed=self.seed, step=share.step, settings=self.augmentation,
             )  # fmt: skip
         teacher = None
         if self.online is not None:
             teacher = self.online(images)
         elif self.stored is not None:
-            found = self.stored.logits[views.numpy(), self.positions[own].numpy()]
+            found = self.stored.logits[views.numpy(), positions.numpy()]
             teacher = torch.from_numpy(found).to(self.device, non_blocking=True)
-        return Batch(images, ids, targets, teacher, len(rows), first, step)
+        return Batch(images, ids, targets, teacher, share.size, share.first, share.step)
 
-    def _load(self, rows: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        positions = self.positions[rows]
-        ids = self.part.ids[positions]
-        pixels = self.part.pixels(positions).to(self.device, non_blocking=True)
+    def _views(self, ids: Tensor, epoch: int) -> Tensor:
+        """The stored view of each row; the only one where nothing is random."""
+        if self.stored is None or not self.augmentation.random:
+            return torch.zeros_like(ids)
+        return draws.integers(self.seed, epoch, ids, "view", high=len(self.stored.logits)).flatten()
+
+    def _augmented(self, pixels: Tensor, ids: Tensor, views: Tensor, step: int) -> Tensor:
         images = pixels.to(self.dtype) / 255
-        targets = F.one_hot(self.labels[rows], self.outputs).to(self.device, self.dtype)
-        views = torch.zeros_like(ids)
-        if self.augmentation.random:
-            if self.stored is None:
-                seed, draw = self.seed, step
-            else:
-                views = draws.integers(self.seed, epoch, ids, "view", high=len(self.stored.logits)).flatten()
-                seed, draw = self.stored.seed, views.to(self.device)
-            images = augment(
-                images, ids.to(self.device), seed=seed, step=draw, settings=self.augmentation, fill=self.fill
-            )
-        return images, ids.to(self.device), targets, views
+        seed, draw = (self.seed, step) if self.stored is None else (self.stored.seed, views.to(self.device))
+        return augment(images, ids.to(self.device), seed=seed, step=draw, settings=self.augmentation, fill=self.fill)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one worker needs of a step."""
+
+    step: int
+    size: int  # rows of the global batch
+    first: int  # position of our first row in it
+    rows: Tensor  # task rows whose images are needed, each once
+    pairs: Tensor | None  # [2, b] our rows and those they are mixed with, as places in `rows`
+
+
+def ahead(load: Callable[[K], V], keys: Iterable[K]) -> Iterator[V]:
+    """What `load` gives for every key, in order; the next is loaded in a thread while one is used.
+
+    A thread lives for one key, so none is left behind, however the loop ends.
+    """
+    pending: Future[V] | None = None
+    try:
+        for key in keys:
+            if pending is None:
+                pending = _started(load, key)
+                continue
+            ready = pending.result()
+            pending = _started(load, key)
+            yield ready
+        if pending is not None:
+            yield pending.result()
+    finally:
+        if pending is not None:
+            wait([pending])
+
+
+def _started(load: Callable[[K], V], key: K) -> "Future[V]":
+    loading: Future[V] = Future()
+
+    def run() -> None:
+        try:
+            loading.set_result(load(key))
+        except BaseException as error:
+            loading.set_exception(error)
+
+    threading.Thread(target=run, name="ahead").start()
+    return loading

@@ -1,6 +1,5 @@
 """From a configuration to what a loop needs: data, teacher, evidence, network, objective."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +10,8 @@ from selkd import models, objectives
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
-from selkd.data.evidence import Evidence, EvidenceStore, teacher_logits
+from selkd.data.evidence import teacher_logits
+from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
@@ -124,13 +124,11 @@ class Setup:
             )
         return batches
 
-    def evidence(
-        self, part: str, views: int = 1, augmentation: Augmentation | None = None, progress: Callable | None = None
-    ) -> Evidence:
+    def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays:
         """The teacher's logits over one part; computed once, shared by every student."""
         assert self.teacher is not None
         return teacher_logits(
-            EvidenceStore(self.workspace.evidence),
+            ArrayStore(self.workspace.evidence),
             teacher_fingerprint=self.teacher.fingerprint,
             logits_of=self.teacher.logits,
             part=getattr(self.splits, part),
@@ -141,7 +139,6 @@ class Setup:
             seed=self.config.data.seed,
             fill=torch.tensor(self.dataset.mean),
             device=self.device,
-            progress=progress,
         )
 
 

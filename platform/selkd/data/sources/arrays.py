@@ -1,17 +1,43 @@
-"""Arrays that a Python user brings."""
+"""Arrays that a Python user brings: kept under a name, so that a configuration can say `arrays:NAME`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from selkd.data import store
-from selkd.data.dataset import Dataset
+from selkd.data import decoded
+from selkd.data.dataset import Dataset, Rows
 from selkd.data.rows import ArrayRows
-from selkd.errors import UserError
+from selkd.errors import UserError, nearest
+from selkd.files import read_json, write_json
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Entry(BaseModel):
+    """What a name stands for: the content that the kept arrays are found by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    categories: tuple[str, ...]
+    superclasses: dict[str, tuple[str, ...]]
+    parts: dict[str, tuple[tuple[int, ...], str]]  # shape and checksum
+
+    def load(self, name: str, root: Path, read: decoded.ReadRows, image_size: int | None = None) -> Dataset:
+        return decoded.keep(
+            root,
+            self.model_dump(mode="json"),
+            read,
+            name=name,
+            categories=self.categories,
+            superclasses=self.superclasses,
+            image_size=image_size,
+        )
 
 
 def from_arrays(
@@ -21,22 +47,70 @@ def from_arrays(
     categories: Sequence[str],
     superclasses: Mapping[str, Sequence[str]] | None = None,
     root: Path,
-    name: str = "arrays",
+    name: str,
 ) -> Dataset:
-    """A data set of (images, labels): images [N, H, W] or [N, C, H, W] in 0 ... 255 or, floating, 0 ... 1."""
-    categories = tuple(categories)
+    """Keep (images, labels) under `root` as the source `arrays:NAME`, and load it.
+
+    Images are [N, H, W] or [N, C, H, W] in 0 ... 255 or, floating, 0 ... 1; labels are ids of the categories.
+    """
+    categories, path = tuple(categories), _path(root, name)
+    if not all(isinstance(category, str) for category in categories):
+        raise UserError(f"categories: {categories!r} are not all strings. Give every category a name.")
     rows = {"train": _rows("train", *train, categories)}
     if test is not None:
         rows["test"] = _rows("test", *test, categories)
         if rows["test"].shape != rows["train"].shape:
             raise UserError(f"test images have shape {rows['test'].shape}, train images {rows['train'].shape}.")
-    superclasses = {s: tuple(members) for s, members in (superclasses or {}).items()}
-    content = {
-        "categories": categories,
-        "superclasses": superclasses,
-        "parts": {part: [own.images.shape, _checksum(own)] for part, own in rows.items()},
-    }
-    return store.keep(root, content, lambda: rows, name=name, categories=categories, superclasses=superclasses)
+    entry = Entry(
+        categories=categories,
+        superclasses={s: tuple(members) for s, members in (superclasses or {}).items()},
+        parts={part: (own.images.shape, _checksum(own)) for part, own in rows.items()},
+    )
+    if path.exists() and _read(path) != entry:
+        raise UserError(
+            f"arrays {name!r} are kept with other content, which students may refer to. "
+            f"Choose another name, or remove {path}."
+        )
+    dataset = entry.load(name, root, lambda: rows)
+    write_json(path, entry.model_dump(mode="json"))
+    return dataset
+
+
+def named(name: str, *, root: Path, image_size: int | None = None) -> Dataset:
+    """The arrays that `from_arrays` kept under this name."""
+    path = _path(root, name)
+    if not path.is_file():
+        known = sorted(entry.stem for entry in path.parent.glob("*.json"))
+        raise UserError(
+            f"source: no arrays {name!r} in {path.parent}. {nearest(name, known)} "
+            f"selkd.from_arrays(..., name={name!r}) keeps them."
+        )
+
+    def gone() -> NoReturn:
+        raise UserError(f"arrays {name!r}: {path} is there, the images are not. Call selkd.from_arrays again.")
+
+    def read() -> dict[str, Rows]:
+        parts = {"train": kept.train, "test": kept.test}
+        return {part: rows for part, rows in parts.items() if rows is not None}
+
+    entry = _read(path)
+    kept = entry.load(name, root, gone)
+    return kept if image_size is None else entry.load(name, root, read, image_size)
+
+
+def _path(root: Path, name: str) -> Path:
+    if not NAME.fullmatch(name):
+        raise UserError(f"arrays name: {name!r} is refused. Use letters, digits, '.', '_' and '-'.")
+    return root / "arrays" / f"{name}.json"
+
+
+def _read(path: Path) -> Entry:
+    try:
+        return Entry.model_validate(read_json(path))
+    except ValidationError:
+        raise UserError(
+            f"{path} is not what selkd.from_arrays writes. Remove it and call selkd.from_arrays again."
+        ) from None
 
 
 def _checksum(rows: ArrayRows) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from selkd.data import store
+from selkd.data import decoded
 from selkd.data.dataset import Dataset
-from selkd.data.evidence import Create, Evidence
+from selkd.data.progress import tell
 from selkd.data.rows import DECODERS, StreamedRows
 from selkd.data.sources.images import SUFFIXES, decode, layout
+from selkd.data.store import Arrays, Create
 from selkd.errors import UserError
 from selkd.files import fingerprint
 
@@ -45,7 +46,7 @@ def image_folder(path: Path, *, root: Path, image_size: int | None, memory_budge
         "parts": {p: [_digest(index[f"{p}_checksums"]), _digest(rows[p].labels.numpy())] for p in rows},
     }
     streamed = sum(map(len, rows.values())) * math.prod(shape) > memory_budget
-    return (store.stream if streamed else store.keep)(
+    return (decoded.stream if streamed else decoded.keep)(
         root, content, lambda: rows, name=path.name, categories=categories
     )
 
@@ -116,7 +117,7 @@ def _listing(folder: Path, categories: tuple[str, ...]) -> Listing:
     return listing
 
 
-def _index(path: Path, root: Path, listings: Mapping[str, Listing]) -> Evidence:
+def _index(path: Path, root: Path, listings: Mapping[str, Listing]) -> Arrays:
     """Checksum and layout of every file, computed again only for a listing that changed."""
     key = {"index of": str(path.absolute())}
     for part, own in listings.items():
@@ -132,8 +133,9 @@ def _index(path: Path, root: Path, listings: Mapping[str, Listing]) -> Evidence:
                     for row, (checksum, layout_found) in enumerate(found, start):
                         checksums[row] = np.frombuffer(checksum, np.uint8)
                         layouts[row] = layout_found
+                    tell(f"{path.name}, {part}: reading", min(start + SUBMITTED, len(own.files)), len(own.files))
 
-    return store.arrays_under(root).get(key, make)
+    return decoded.arrays_under(root).get(key, make, what=f"the checksums of the files in {path}")
 
 
 def _examine(file: Path) -> tuple[bytes, tuple[int, int, int]]:
@@ -144,9 +146,7 @@ def _examine(file: Path) -> tuple[bytes, tuple[int, int, int]]:
     return sha256(content).digest(), layout(file, content)
 
 
-def _shape(
-    path: Path, listings: Mapping[str, Listing], index: Evidence, image_size: int | None
-) -> tuple[int, int, int]:
+def _shape(path: Path, listings: Mapping[str, Listing], index: Arrays, image_size: int | None) -> tuple[int, int, int]:
     """One shape for all images: colour where any image has colour; of one size, or scaled to `image_size`."""
     layouts = np.concatenate([index[f"{part}_layouts"] for part in listings])
     channels = int(layouts[:, 0].max())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from selkd.data import store
+from selkd.data import decoded
 from selkd.data.dataset import Dataset, Rows
 from selkd.errors import UserError
 
@@ -39,7 +39,7 @@ class Published:
     advice: str = ""
 
     def load(self, root: Path, image_size: int | None) -> Dataset:
-        return store.keep(
+        return decoded.keep(
             root,
             {"name": self.name, "checksums": dict(self.checksums)},
             lambda: self.read(self, root),
