@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selkd.transport.laplacian import fields
+from selkd.transport.laplacian import fields, quick_signature
 
 Run = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
@@ -27,6 +27,7 @@ def implicit(run: Run, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsil
 
 class _Implicit(torch.autograd.Function):
     @staticmethod
+    @quick_signature
     def forward(run: Run, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
         return run(scores, row_mass, col_mass, epsilon)
 
@@ -34,6 +35,7 @@ class _Implicit(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
+        ctx.empty = not bool((inputs[2] > 0).all() & (inputs[3] > 0).all())
         ctx.save_for_backward(output[0], inputs[4])
         ctx.save_for_forward(output[0], inputs[4])
 
@@ -42,40 +44,34 @@ class _Implicit(torch.autograd.Function):
         if grads[0] is None:
             return None, None, None, None, None
         log, epsilon = ctx.saved_tensors
-        plan, finite = _masked(log)
-        force = torch.where(log == -torch.inf, 0.0, grads[0])
+        force = torch.where(log == -torch.inf, 0.0, grads[0]) if ctx.empty else grads[0]
+        plan = log.exp()
         x, y = fields(plan, force.sum(-1), force.sum(-2))
-        rest = (force - plan * (x[..., :, None] + y[..., None, :])) / epsilon[..., None, None]
-        needs = ctx.needs_input_grad
-        return (
-            None,
-            rest,
-            x if needs[2] else None,
-            y if needs[3] else None,
-            -_total(rest * finite) if needs[4] else None,
-        )
+        rest = torch.addcmul(force, plan, _outer(x, y), value=-1) / epsilon[..., None, None]
+        _, _, rows, cols, eps = ctx.needs_input_grad
+        slope = -(rest * _finite(log, ctx.empty)).sum((-2, -1)) if eps else None
+        return None, rest, x if rows else None, y if cols else None, slope
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         log, epsilon = ctx.saved_tensors
-        plan, finite = _masked(log)
         _, scores, rows, cols, eps = tangents
-        change = torch.zeros_like(log)
+        plan, change = log.exp(), torch.zeros_like(log)
         if scores is not None:
             change = change + scores / epsilon[..., None, None]
         if eps is not None:
-            change = change - finite * (eps / epsilon)[..., None, None]
+            change = change - _finite(log, ctx.empty) * (eps / epsilon)[..., None, None]
         moved = plan * change
         u, v = moved.sum(-1), moved.sum(-2)
         x, y = fields(plan, u if rows is None else u - rows, v if cols is None else v - cols)
-        change = torch.where(log == -torch.inf, 0.0, change - x[..., :, None] - y[..., None, :])
-        return change, None, None, None, None
+        change = change - _outer(x, y)
+        return torch.where(log == -torch.inf, 0.0, change) if ctx.empty else change, None, None, None, None
 
 
-def _masked(log: Tensor) -> tuple[Tensor, Tensor]:
-    """P, and L with 0 in place of -inf, so that 0 log 0 = 0."""
-    return log.exp(), torch.where(log == -torch.inf, 0.0, log)
+def _finite(log: Tensor, empty: bool) -> Tensor:
+    """L with 0 in place of -inf, so that 0 log 0 = 0."""
+    return torch.where(log == -torch.inf, 0.0, log) if empty else log
 
 
-def _total(entries: Tensor) -> Tensor:
-    return entries.sum((-2, -1))
+def _outer(x: Tensor, y: Tensor) -> Tensor:
+    return x[..., :, None] + y[..., None, :]

@@ -1,5 +1,6 @@
 """The potentials of a plan with given marginals: kernel iterations where they are quick, Newton where they are not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ FINEST = 5e-7  # the smallest tolerance that float32 column sums can meet
 KERNEL = 300.0  # range over epsilon up to which a float64 kernel neither overflows nor loses a column
 ANNEAL = 4.0  # factor between two values of epsilon
 ROUGH = 1e-2  # column error at which the next epsilon is taken
+PATIENCE = 60.0  # kernel iterations that cost as much as the Newton steps in their place, on a small problem
+PATIENT = 4000.0  # entries of the plan for each further one
 TRIES = 12  # Newton steps that a given start is worth, where the range is too large for a kernel
 
 
@@ -35,11 +38,16 @@ class Iteration:
         eps = epsilon.to(kind).reshape(*flat, 1)
         a, b = row_mass.to(kind).reshape(*flat, rows), col_mass.to(kind).reshape(*flat, cols)
         b = b * (a.sum(-1, keepdim=True) / b.sum(-1, keepdim=True))
-        logits = scores.to(kind).reshape(*flat, rows, cols)
-        logits = (logits - self.top.to(kind).reshape(*flat, rows, 1)).div_(eps[..., None])
+        raw, top = scores.reshape(*flat, rows, cols), self.top.to(kind).reshape(*flat, rows, 1)
+        buffer = torch.empty(raw.shape, dtype=kind, device=raw.device)
+
+        def logits() -> Tensor:
+            """S / eps with largest entry 0 in each row, always in the one large buffer there is."""
+            return buffer.copy_(raw).sub_(top).div_(eps[..., None])
+
         gamma = None if self.start is None else self.start.to(kind).reshape(b.shape) / eps
         found = self._found(logits, a, b, gamma)
-        log = logits.add_(found.gamma[..., None, :]).add_(found.alpha[..., None]).to(scores.dtype)
+        log = logits().add_(found.gamma[..., None, :]).add_(found.alpha[..., None]).to(scores.dtype)
         return (
             log.reshape(scores.shape),
             (eps * found.gamma).to(scores.dtype).reshape(col_mass.shape),
@@ -48,22 +56,22 @@ class Iteration:
             found.error.to(scores.dtype).reshape(lead),
         )
 
-    def _found(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+    def _found(self, logits: Callable[[], Tensor], a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
         far = gamma is not None and self.ratio + float(gamma.amax() - gamma.amin()) > KERNEL
         if far or self.ratio > KERNEL:
             if a.dim() > 1:
-                return self._annealed(logits, a, b, gamma)
-            return _first(self._annealed(logits[None], a[None], b[None], None if gamma is None else gamma[None]))
-        patience = 100.0 + logits.shape[-1] if self.tolerance > 0 else torch.inf
-        result = scale(logits, a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
+                return self._annealed(logits(), a, b, gamma)
+            return _first(self._annealed(logits()[None], a[None], b[None], None if gamma is None else gamma[None]))
+        patience = PATIENCE + a.numel() * b.shape[-1] / PATIENT if self.tolerance > 0 else torch.inf
+        result = scale(logits(), a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
         left = self.steps - int(result.iterations.max())
         if left <= 0 or bool((result.error <= self.tolerance).all()):
             return result
         if a.dim() == 1:
-            end = self._ascended(logits[None], a[None], b[None], result.gamma[None], left)
+            end = self._ascended(logits()[None], a[None], b[None], result.gamma[None], left)
             return _first(end._replace(iterations=end.iterations + result.iterations))
         open_ = (result.error > self.tolerance).nonzero().flatten()
-        part = self._ascended(logits[open_], a[open_], b[open_], result.gamma[open_], left)
+        part = self._ascended(logits()[open_], a[open_], b[open_], result.gamma[open_], left)
         part = part._replace(iterations=part.iterations + result.iterations[open_])
         return Scaled(*(whole.index_copy_(0, open_, new) for whole, new in zip(result, part, strict=True)))
 

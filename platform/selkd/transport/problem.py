@@ -61,7 +61,7 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
     eps = _tensor("epsilon", epsilon, scores, lead)
     if not all(e > 0 and math.isfinite(e) for e in _ends(epsilon)):
         raise ValueError(f"epsilon must be positive and finite, not {_show(eps)}")
-    low, high = scores.detach().aminmax(dim=-1)
+    low, high = scores.detach().amin(-1), scores.detach().amax(-1)
     ratio = float(((high - low) / eps.detach()[..., None]).max())
     if not math.isfinite(ratio):
         raise ValueError(f"scores {_shape(scores)} must be finite, and their range over epsilon too, not {ratio}")
@@ -98,7 +98,8 @@ def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, 
     if value.device != scores.device and value.dim():
         raise ValueError(f"{name} is on {value.device}, scores on {scores.device}")
     try:
-        return value.to(scores).expand(shape)
+        fitting = value.to(scores)
+        return fitting if fitting.shape == shape else fitting.expand(shape)
     except RuntimeError:
         raise ValueError(f"{name} {_shape(value)} does not fit {list(shape)}, from scores {_shape(scores)}") from None
 
@@ -110,11 +111,8 @@ def _masses(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, 
     return masses
 
 
-def _ends(values: Tensor | float) -> tuple[float, float]:
-    if not isinstance(values, Tensor):
-        return values, values
-    low, high = values.detach().aminmax()
-    return float(low), float(high)
+def _ends(values: Tensor | float) -> list[float]:
+    return torch.stack(values.detach().aminmax()).tolist() if isinstance(values, Tensor) else [values]
 
 
 def _shape(tensor: Tensor) -> str:

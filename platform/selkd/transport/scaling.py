@@ -37,14 +37,13 @@ def scale(
     """Iterate on logits [B, K] or [N, B, K], largest entry 0 in each row, until each item's column error is small.
 
     An item that is done is frozen. Returns early when at least half of a batch is done, so that the caller can drop
-    those, and when the decay of the error foretells more than `patience` further iterations.
+    those, and when the decay of the error foretells more than `patience` further iterations. Overwrites the logits.
     """
-    kernel, top = logits, None
+    top = None
     if gamma is not None:
-        kernel = logits + gamma[..., None, :]
-        top = kernel.amax(-1, keepdim=True)
-        kernel = kernel.sub_(top)
-    kernel = kernel.exp()
+        top = logits.add_(gamma[..., None, :]).amax(-1, keepdim=True)
+        logits.sub_(top)
+    kernel = logits.exp_()
     total = row_mass.sum(-1)
     batched = total.dim() > 0
     found = scaling = last = sums = torch.ones_like(col_mass)
