@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from selkd.errors import UserError
-from selkd.tracking import Ledger, TrialRecord, deliver, delivery, pending, reachable, tracking_uri
+from selkd.tracking import Ledger, TrialRecord, deliver, delivery, pending, tracking_uri
 
 DELIVERER = """
 import sys
@@ -273,13 +273,6 @@ def test_an_experiment_deleted_in_mlflow_is_named_with_the_remedy(finished, tria
     client.delete_experiment(the_run(uri).info.experiment_id)
     with pytest.raises(UserError, match=r"'tests' was deleted.*Restore"):
         deliver(trial("another").folder, uri, "tests")
-
-
-def test_a_database_is_made_when_there_is_none(finished, tmp_path):
-    uri = tracking_uri(tmp_path / "new")
-    assert reachable(uri) is None
-    deliver(finished.folder, uri, "tests")
-    whole(uri, finished)
 
 
 def test_the_uri_is_the_users_or_a_database_in_the_workspace(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ import os
 import resource
 import signal
 import subprocess
-import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,20 +12,37 @@ import pytest
 from selkd.errors import UserError
 from selkd.tracking import Ledger
 
-APPENDER = """
-import sys
-from pathlib import Path
-from selkd.tracking.ledger import Ledger
-ledger = Ledger(Path(sys.argv[1]))
-for number in range(int(sys.argv[3])):
-    ledger.append("count", who=sys.argv[2], number=number, filling="x" * 300)
-    print(number, flush=True)
-"""
+
+class Child:
+    """A forked process that runs `work` with a function which tells this process a number."""
+
+    def __init__(self, work: Callable[[Callable[[int], object]], None]) -> None:
+        reading, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                work(lambda number: os.write(writing, b"%d\n" % number))
+            finally:
+                os._exit(0)
+        os.close(writing)
+        self.told = os.fdopen(reading)
+
+    def wait(self) -> list[int]:
+        """What it told, once it has ended."""
+        with self.told:
+            numbers = [int(line) for line in self.told]
+        os.waitpid(self.pid, 0)
+        return numbers
 
 
-def appender(path: Path, who: str, count: int, **options) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", APPENDER, str(path), who, str(count)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def appending(path: Path, who: str, count: int) -> Callable[[Callable[[int], object]], None]:
+    def work(tell: Callable[[int], object]) -> None:
+        ledger = Ledger(path)
+        for number in range(count):
+            ledger.append("count", who=who, number=number, filling="x" * 300)
+            tell(number)
+
+    return work
 
 
 def filled(path: Path) -> Ledger:
@@ -103,43 +120,42 @@ def test_a_line_that_is_missing_or_repeated_is_refused(tmp_path):
 
 def test_processes_that_append_at_once_lose_and_mix_nothing(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    writers = [appender(path, who, 40) for who in "ab"]
-    assert [w.wait() for w in writers] == [0, 0], [w.communicate()[1] for w in writers]
-    for writer in writers:
-        writer.communicate()
+    children = [Child(appending(path, who, 60)) for who in "ab"]
+    assert [child.wait() for child in children] == [list(range(60))] * 2
     events = Ledger(path).events()
-    assert [e["event"] for e in events] == ["ledger"] + ["count"] * 80
+    assert [e["event"] for e in events] == ["ledger"] + ["count"] * 120
     for who in "ab":
-        assert [e["number"] for e in events if e.get("who") == who] == list(range(40))
+        assert [e["number"] for e in events if e.get("who") == who] == list(range(60))
 
 
 def test_what_append_returned_from_survives_kill_9(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    writer = appender(path, "a", 100_000)
-    assert writer.stdout is not None
-    for _ in range(20):
-        writer.stdout.readline()
-    writer.send_signal(signal.SIGKILL)
-    rest, _ = writer.communicate()
-    promised = 20 + len(rest.splitlines())
+    child = Child(appending(path, "a", 100_000))
+    first = [int(child.told.readline()) for _ in range(20)]
+    os.kill(child.pid, signal.SIGKILL)
+    promised = first + child.wait()
     ledger = Ledger(path)
     ledger.append("count", number=-1)
     numbers = [e["number"] for e in ledger.events() if e["event"] == "count"]
-    assert numbers[:promised] == list(range(promised))
-    assert len(numbers) in (promised + 1, promised + 2)
+    assert numbers[: len(promised)] == promised == list(range(len(promised)))
+    assert len(numbers) - len(promised) in (1, 2)
 
 
 def test_a_write_that_no_room_is_left_for_leaves_whole_lines_only(tmp_path):
     """The limit on the file's size makes the kernel write a part of a line and refuse the rest."""
     path = tmp_path / "ledger.jsonl"
-    limited = appender(path, "a", 50, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)))
-    out, err = limited.communicate()
-    assert limited.returncode == 1
-    assert f"UserError: cannot write {path}" in err
-    content = path.read_bytes()
-    assert content.endswith(b"\n")
+
+    def work(tell: Callable[[int], object]) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+        with pytest.raises(UserError, match=f"cannot write {path}"):
+            appending(path, "a", 50)(tell)
+        tell(-1)
+
+    *told, last = Child(work).wait()
+    assert last == -1
+    assert path.read_bytes().endswith(b"\n")
     ledger = Ledger(path)
-    assert len(ledger.events()) == 1 + len(out.splitlines()) < 50
+    assert len(ledger.events()) == 1 + len(told) < 50
     ledger.append("count", number=-1)
     assert "torn" not in [e["event"] for e in ledger.events()]
 
