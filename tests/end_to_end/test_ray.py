@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from safetensors.torch import load_file
+
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.tracking import TrialRecord
@@ -96,7 +97,7 @@ def test_import_platform_in_a_ray_working_directory_is_the_standard_library(ray:
         import os
         import platform
 
-        return platform.__file__, platform.python_implementation(), " ".join(os.listdir())
+        return platform.__file__, platform.python_implementation(), " ".join(sorted(os.listdir()))  # noqa: PTH208
 
     remote = ray.remote(where).options(runtime_env={"working_dir": str(tmp_path)})
     file, implementation, listing = ray.get(remote.remote())

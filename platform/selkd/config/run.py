@@ -1,5 +1,6 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from selkd import models, objectives
+from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
 from selkd.files import fingerprint
 from selkd.training.optimisers import OptimiserSettings
@@ -182,7 +184,13 @@ class RunConfig(Settings):
         return f"{self.name}-{fingerprint(decides)[:10]}"
 
     @classmethod
-    def read(cls, path: Path, overrides: list[str] | None = None) -> "RunConfig":
-        from selkd.config.load import override, read, validate
+    def of(cls, config: "RunConfig | Mapping[str, Any] | str | Path") -> "RunConfig":
+        """A configuration as users give it: a typed one, a mapping, or the path of a YAML file."""
+        if isinstance(config, RunConfig):
+            return config
+        return validate(cls, config, "configuration") if isinstance(config, Mapping) else cls.read(Path(config))
 
-        return validate(cls, override(read(path), overrides or []), str(path))
+    @classmethod
+    def read(cls, path: Path, overrides: Iterable[str] = ()) -> "RunConfig":
+        """A YAML file with dotted overrides."""
+        return validate(cls, override(read(path), overrides), str(path))

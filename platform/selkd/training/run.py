@@ -2,9 +2,10 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -43,14 +44,14 @@ class Trained:
 
 
 def train(
-    config: RunConfig,
+    config: RunConfig | Mapping[str, Any] | str | Path,
     workspace: Workspace | None = None,
     *,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     fresh: bool = False,
 ) -> Trained:
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed."""
-    workspace = workspace or Workspace.default()
+    config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
     with _alone(folder):
         if fresh:

@@ -1,7 +1,8 @@
 """Teachers: trained like a student of all categories, or imported, then kept in the repository."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,19 +19,24 @@ from selkd.training.workers import Workers
 
 
 def teach(
-    config: RunConfig, workspace: Workspace | None = None, *, on_epoch: Callable[[Epoch], None] = lambda _: None
+    config: RunConfig | Mapping[str, Any] | str | Path,
+    workspace: Workspace | None = None,
+    *,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> TeacherCard:
     """Train a teacher and keep it under the configuration's name."""
-    workspace = workspace or Workspace.default()
+    config, workspace = RunConfig.of(config), workspace or Workspace.default()
     _all_categories(config)
     trained = train(config, workspace, on_epoch=on_epoch)
     classifier, _ = load_student(trained.student)
     return _keep(_setup(config, workspace), classifier)
 
 
-def import_teacher(config: RunConfig, weights: Path, workspace: Workspace | None = None) -> TeacherCard:
+def import_teacher(
+    config: RunConfig | Mapping[str, Any] | str | Path, weights: Path, workspace: Workspace | None = None
+) -> TeacherCard:
     """Keep weights from elsewhere as a teacher of the configuration's architecture and data."""
-    workspace = workspace or Workspace.default()
+    config, workspace = RunConfig.of(config), workspace or Workspace.default()
     _all_categories(config)
     setup = _setup(config, workspace)
     classifier = setup.student()
