@@ -32,7 +32,8 @@ def show_source(source: str, root: Root = None, image_size: int | None = None, j
     from selkd.config import Workspace
     from selkd.data import load
 
-    data = load(source, root=root or Workspace.default().data, image_size=image_size)
+    with show.images(quiet=json):
+        data = load(source, root=root or Workspace.default().data, image_size=image_size)
     counts = {
         name: [int((rows.labels == index).sum()) for rows in (data.train, data.test) if rows is not None]
         for index, name in enumerate(data.categories)
@@ -63,5 +64,6 @@ def fetch(source: str, root: Root = None) -> None:
     from selkd.data.fetch import fetch as run
 
     folder = root or Workspace.default().data
-    run(source, folder)
+    with show.downloads() as progress:
+        run(source, folder, progress=progress)
     show.out.print(f"{source} is in {folder}")

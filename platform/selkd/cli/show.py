@@ -2,17 +2,31 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
     from selkd.training.loop import Epoch
+
+PAUSE = 5.0  # seconds between lines about long work
+
+Work = Callable[[str, int, int | None], None]  # what, how much of it is done, and of how much
 
 out = Console()
 err = Console(stderr=True)
@@ -67,15 +81,73 @@ def progress(title: str, quiet: bool = False) -> Iterator["Callable[[Epoch], Non
     if quiet:
         yield lambda _: None
         return
+    from selkd.data.progress import heard_by
+
     if not err.is_terminal:
-        yield lambda epoch: err.print(
-            f"{title}: epoch {epoch.epoch} of {epoch.epochs}, {_scores(epoch)}", soft_wrap=True
-        )
+        with heard_by(_now_and_then("images")):
+            yield lambda epoch: err.print(
+                f"{title}: epoch {epoch.epoch} of {epoch.epochs}, {_scores(epoch)}", soft_wrap=True
+            )
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[scores]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=err) as bar, heard_by(_bars(bar)):
         task = bar.add_task(title, total=None, scores="")
         yield lambda epoch: bar.update(task, total=epoch.epochs, completed=epoch.epoch, scores=_scores(epoch))
+
+
+@contextmanager
+def images(quiet: bool = False) -> Iterator[None]:
+    """Bars over images that are read; a line now and then where there is no terminal."""
+    from selkd.data.progress import heard_by
+
+    if quiet:
+        yield
+    elif err.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err) as bar, heard_by(_bars(bar)):
+            yield
+    else:
+        with heard_by(_now_and_then("images")):
+            yield
+
+
+@contextmanager
+def downloads() -> Iterator[Work]:
+    """Bars over files that come; a line now and then where there is no terminal."""
+    if not err.is_terminal:
+        yield _now_and_then("bytes")
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as bar:
+        yield _bars(bar)
+
+
+def _now_and_then(unit: str) -> Work:
+    """Lines such as `teacher, train: 3,000 of 10,000 images`, the first after a few seconds."""
+    said = time.monotonic()
+
+    def hear(what: str, done: int, total: int | None) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PAUSE:
+            said = time.monotonic()
+            whole = "" if total is None else f" of {total:,}"
+            err.print(f"{what}: {done:,}{whole} {unit}", markup=False, highlight=False, soft_wrap=True)
+
+    return hear
+
+
+def _bars(bar: Progress) -> Work:
+    """A bar for each piece of work, until it is done."""
+    shown: dict[str, TaskID] = {}
+
+    def hear(what: str, done: int, total: int | None) -> None:
+        if what not in shown:
+            shown[what] = bar.add_task(escape(what), total=total, scores="images")
+        bar.update(shown[what], completed=done)
+        if done == total:
+            bar.remove_task(shown.pop(what))
+
+    return hear
 
 
 @contextmanager
