@@ -165,6 +165,20 @@ def test_delivering_from_two_threads_makes_one_run(finished, uri):
     whole(uri, finished)
 
 
+def test_trials_that_begin_at_once_share_one_experiment(trial, uri):
+    records = [trial(f"student-{k}") for k in range(4)]
+    threads = [threading.Thread(target=deliver, args=(record.folder, uri, "tests")) for record in records]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client = MlflowClient(uri)
+    [experiment] = [e for e in client.search_experiments() if e.name == "tests"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.data.tags["selkd.trial"] for run in runs} == {f"student-{k}" for k in range(4)}
+    assert len(runs) == 4
+
+
 @pytest.mark.parametrize(("status", "shown"), [("finished", "FINISHED"), ("failed", "FAILED"), ("stopped", "KILLED")])
 def test_every_end_of_a_trial_ends_its_run(trial, uri, status, shown):
     record = trial()

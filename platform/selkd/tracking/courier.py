@@ -60,7 +60,7 @@ class Courier:
                         "%s: not delivered to MLflow at %s yet; training goes on, `selkd sync` delivers later (%s)",
                         self.folder.name,
                         without_password(self.uri),
-                        str(error).splitlines()[0],
+                        (str(error) or type(error).__name__).splitlines()[0],
                     )
             if not closing:
                 self._closing.wait(wait)
