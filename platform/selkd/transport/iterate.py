@@ -14,7 +14,7 @@ FINEST = 5e-7  # the smallest tolerance that float32 column sums can meet
 KERNEL = 300.0  # range over epsilon up to which a float64 kernel neither overflows nor loses a column
 ANNEAL = 4.0  # factor between two values of epsilon
 ROUGH = 1e-2  # column error at which the next epsilon is taken
-PATIENCE = 60.0  # kernel iterations that cost as much as the Newton steps in their place, on a small problem
+PATIENCE = 100.0  # kernel iterations that cost as much as the Newton steps in their place, on a small problem
 PATIENT = 4000.0  # entries of the plan for each further one
 TRIES = 12  # Newton steps that a given start is worth, where the range is too large for a kernel
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from selkd.transport.laplacian import apply, apply_transposed
 
 LOOK = 16  # most iterations between two looks at the error
+APPROACH = 40  # iterations that are made in any case: Newton is quick only near the solution
 
 
 class Scaled(NamedTuple):
@@ -67,7 +68,7 @@ def scale(
         if not worst > tolerance or done >= steps:
             break
         decay = math.log(before / worst) / block if worst < before < math.inf else 0.0
-        if before < math.inf and decay * patience < math.log(worst / max(tolerance, 1e-300)):
+        if done >= APPROACH and decay * patience < math.log(worst / max(tolerance, 1e-300)):
             break
         if batched and 2 * int((error <= tolerance).sum()) >= len(error):
             break
