@@ -127,7 +127,7 @@ def test_a_student_equal_to_its_teacher_has_no_teacher_loss(name: str, settings:
     if reason := objective.omitted.get("zero at match"):
         pytest.skip(reason)
     assert view.teacher is not None
-    heat = settings.get("temperature", settings.get("epsilon"))
+    heat = float(settings.get("temperature") or settings["epsilon"])
     same = (heat * restrict(view.teacher / heat, torch.tensor(IDS), mode == "open")).requires_grad_()
     term = objective.terms(View(same, view.targets, view.teacher, B))["teacher"]
     assert term.abs().max() < 1e-10

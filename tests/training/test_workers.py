@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+import torch.multiprocessing.spawn as spawning
 from safetensors.torch import load_file, save_file
 
 from selkd.config import RunConfig, Workspace
@@ -79,7 +79,7 @@ def prepared(taught: Workspace, out: Path) -> Path:
 @pytest.mark.parametrize("size", [2, 3])
 def test_several_workers_equal_one(size: int, taught: Workspace, alone: Path, tmp_path: Path) -> None:
     out = prepared(taught, tmp_path)
-    mp.spawn(process, (size, out), nprocs=size)
+    spawning.spawn(process, (size, out), nprocs=size)
     for index in range(len(CASES)):
         one = load_file(alone / f"{index}-0.safetensors")
         for rank in range(size):

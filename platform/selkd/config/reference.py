@@ -30,10 +30,10 @@ def reference() -> str:
         ]
     for family in models.FAMILIES:
         fields = list(_keys(family.settings, "student."))
-        shown = ", ".join(f"`{name}`" for name in family.names[:12]) + (", ..." if len(family.names) > 12 else "")
+        first, *others = family.names
         parts += [
-            f"## student.model: {family.names[0]} and its family",
-            f"{shown}.",
+            f"## student.model: {first}" + (" and its family" if others else ""),
+            ", ".join(f"`{name}`" for name in family.names) + ".",
             _table(fields) if fields else "No settings.",
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -154,7 +154,9 @@ class RunConfig(Settings):
     teacher: str | None = Field(default=None, description="Name of a teacher in the workspace's repository.")
     student: StudentSettings = Field(default_factory=StudentSettings)
     objective: _objective_type() = Field(  # pyright: ignore[reportInvalidTypeForm]
-        default_factory=lambda: {"name": "cross-entropy"}, validate_default=True
+        default_factory=lambda: {"name": "cross-entropy"},
+        validate_default=True,
+        description="What the student learns from: a name, or a group with `name` and that objective's keys.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)

@@ -186,7 +186,9 @@ def _conclude(setup: Setup, student: Classifier, record: TrialRecord | None) -> 
     figures = {"confusion-test": confusion_figure(test.confusion(), setup.task.output_names)}
     figures["curves"] = curves_figure(record.history())
     if setup.task.mode == "open":
-        figures["open-set-test"] = open_set_figure(1 - test.logits.softmax(1)[:, -1], test.labels < setup.task.k)
+        k = setup.task.k
+        right = test.logits[:, :k].argmax(1) == test.labels
+        figures["open-set-test"] = open_set_figure(1 - test.logits.softmax(1)[:, -1], test.labels < k, right)
     for name, figure in figures.items():
         path = record.folder / "figures" / f"{name}.png"
         with writing(path) as part:
