@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 .PHONY: help demo test lint bench clean
 
@@ -32,8 +33,13 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
 
-bench: $(READY)
+bench: $(PEERS)
 	@$(BIN)/python -m benchmarks
+
+$(PEERS): $(READY)
+	@echo "Installing the libraries we compare with."
+	@sed -n 's/^# bench: //p' requirements.txt | $(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -r /dev/stdin
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .selkd build dist platform/*.egg-info

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,3 +78,25 @@ def test_the_readmes_python_runs(folder: Path) -> None:
 def test_pages_that_the_readme_names_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_objective_in_ten_lines_is_one(tmp_path: Path) -> None:
+    """CONTRIBUTING's example registers, is configured by name, and compares student and teacher."""
+    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    script = f"""
+from typing import ClassVar
+import torch
+from torch import Tensor
+from selkd.objectives.base import Context, Objective, TeacherSettings, View, register
+from selkd.objectives.kd import restrict
+
+{example}
+from selkd.config import RunConfig
+config = RunConfig.model_validate({{"teacher": "t", "objective": {{"name": "mean-squares", "alpha": 2}}}})
+objective = MeanSquares(config.objective, Context(torch.tensor([2, 0]), "closed", torch.ones(2)))
+view = View(torch.zeros(3, 2), torch.eye(2)[[0, 1, 0]], torch.ones(3, 4), 3)
+assert objective.terms(view)["teacher"].tolist() == [1, 1, 1], objective.terms(view)
+assert objective.weights == {{"truth": 1.0, "teacher": 2.0}}
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert found.returncode == 0, found.stderr

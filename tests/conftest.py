@@ -1,0 +1,22 @@
+"""What all tests share: quick ones first, one thread, nobody's server or workspace."""
+
+import os
+
+import pytest
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
+    os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A fault that a quick test finds is told before the slow ones begin."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Two busy threads on two cores are slower than one, and sums come in another order."""
+    import torch
+
+    torch.set_num_threads(1)
