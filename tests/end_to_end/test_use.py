@@ -43,7 +43,8 @@ def test_the_record_holds_what_comparisons_need(trained: Trained, taught: Worksp
     assert record.test_reads == 1
     assert yaml.safe_load((trained.folder / "config.yaml").read_text())["objective"]["epsilon"] == 2.0
     test = pd.read_parquet(trained.folder / "predictions-test.parquet")
-    assert np.mean(test["prediction"].to_numpy() == test["label"].to_numpy()) == pytest.approx(trained.metrics["test/accuracy"], abs=1e-6)
+    right = np.mean(test["prediction"].to_numpy() == test["label"].to_numpy())
+    assert right == pytest.approx(trained.metrics["test/accuracy"], abs=1e-6)
     assert test["row"].is_unique
     validation = pd.read_parquet(trained.folder / "predictions-validation.parquet")
     assert not set(test["row"]) & set(validation["row"])
