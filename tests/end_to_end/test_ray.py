@@ -1,5 +1,6 @@
 """Several workers through Ray Train: the student of one worker, also when a worker is killed."""
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.tracking import TrialRecord
-from selkd.training.ray_entry import started
+from selkd.training.ray_entry import ENVIRONMENT
 from selkd.training.run import Trained, train
 
 pytestmark = pytest.mark.slow
@@ -22,14 +23,23 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One local cluster for this file, with a token of its own."""
+    """One local cluster for this file, with a token of its own; its workers run in a copy of the source tree."""
     folder = tmp_path_factory.mktemp("ray")
     (folder / "token").write_text("0" * 32)
+    shutil.copytree(
+        ROOT / "platform", folder / "tree" / "platform", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "token"))
-        patch.delenv("RAY_ADDRESS", raising=False)
-        with started(2) as running:
-            yield running
+        for name, value in {**ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(folder / "token")}.items():
+            patch.setenv(name, value)
+        import ray
+
+        environment = {"working_dir": str(folder / "tree")}
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=40, runtime_env=environment
+        )
+        yield ray
+        ray.shutdown()
 
 
 def config(student_file: Path, count: int, *overrides: str) -> RunConfig:
@@ -90,17 +100,20 @@ def test_a_users_mistake_in_a_worker_is_told_once(ray: Any, workspace: Workspace
         train(config(student_file, 2, "training.optimiser.lr=1e30"), workspace)
 
 
-def test_import_platform_in_a_ray_working_directory_is_the_standard_library(ray: Any, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "platform", tmp_path / "platform", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def where() -> tuple[str, str, str]:
-        import os
+def test_import_platform_in_a_ray_working_directory_is_the_standard_library(ray: Any) -> None:
+    def where() -> tuple[str, str, list[str]]:
         import platform
 
-        return platform.__file__, platform.python_implementation(), " ".join(sorted(os.listdir()))  # noqa: PTH208
+        return platform.__file__, platform.python_implementation(), [path.name for path in Path().iterdir()]
 
-    remote = ray.remote(where).options(runtime_env={"working_dir": str(tmp_path)})
-    file, implementation, listing = ray.get(remote.remote())
+    file, implementation, listing = ray.get(ray.remote(where).remote())
     assert implementation == "CPython"
-    assert str(tmp_path) not in file
-    assert "platform" in listing
+    assert "working_dir" not in file
+    assert listing == ["platform"]
+
+
+def test_doctor_starts_a_cluster_and_ends_it(selkd: Any) -> None:
+    code, out, err = selkd.run("doctor", "--json")
+    assert code == 0, err
+    [check] = [c for c in json.loads(out) if c["name"] == "ray"]
+    assert check["state"] == "ok"
