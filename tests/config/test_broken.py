@@ -24,8 +24,8 @@ VALID: dict[str, Any] = {
     "workers": {"count": 1, "device": "cpu"},
 }
 NUMBERS = [
-    ("seed",), ("data", "validation"), ("data", "augment", "crop"), ("data", "augment", "erase"), ("objective", "epsilon"),
-    ("objective", "alpha"), ("training", "epochs"), ("training", "batch_size"), ("training", "optimiser", "lr"),
+    ("seed",), ("data", "validation"), ("data", "augment", "crop"), ("data", "augment", "erase"),
+    ("objective", "epsilon"), ("objective", "alpha"), ("training", "epochs"), ("training", "batch_size"), ("training", "optimiser", "lr"),
     ("workers", "count"), ("student", "width"),
 ]  # fmt: skip
 WORDS = [

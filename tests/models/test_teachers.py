@@ -11,8 +11,9 @@ import torch
 from selkd import models
 from selkd.errors import UserError
 from selkd.files import checksum
+from selkd.models.card import CARD, WEIGHTS
 from selkd.models.classifier import Classifier
-from selkd.models.teachers import CARD, WEIGHTS, TeacherCard, TeacherRepository
+from selkd.models.teachers import TeacherCard, TeacherRepository
 
 CATEGORIES = ("ape", "bee", "cat")
 
@@ -188,8 +189,8 @@ def test_a_diverged_network_does_not_become_a_teacher(repository: TeacherReposit
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"categories": ["ape", "bee"], "accuracy": {}}, "as cnn with 2 categories: .*head.bias is \\[3\\] instead"),
-        ({"categories": [*CATEGORIES, "dog"]}, "as cnn with 4 categories"),
+        ({"categories": ["ape", "bee"], "accuracy": {}}, "as cnn with 2 outputs: .*head.bias is \\[3\\] instead"),
+        ({"categories": [*CATEGORIES, "dog"]}, "as cnn with 4 outputs"),
         ({"architecture": "cnm"}, "'cnm' is not an architecture. Did you mean 'cnn'"),
         ({"settings": {"widht": 2}}, "no setting 'widht'"),
         ({"mean": [0.1, 0.2]}, "expected 1 values"),

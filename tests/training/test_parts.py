@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torchvision.ops import StochasticDepth
+
 from selkd.errors import UserError
 from selkd.training.batchnorm import SharedBatchNorm
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.schedules import Schedule
 from selkd.training.workers import Workers
-from torch import nn
-from torchvision.ops import StochasticDepth
 
 TOTAL = 240
 
@@ -107,7 +108,7 @@ def test_random_layers_that_cannot_be_keyed_are_refused_by_name() -> None:
 
 STATE = {
     "trained": {"w": torch.arange(3.0), "n": torch.tensor(4)},
-    "optimiser": {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"lr": 0.1, "betas": [0.9, 0.999], "x": None}]},
+    "optimiser": {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"betas": [0.9, 0.999], "x": None}]},
     "step": 7,
     "best": -1.5,
 }

@@ -4,20 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor, nn
 
 from selkd.errors import UserError, nearest
-from selkd.files import checksum, fingerprint, read_json, write_json, writing_folder
+from selkd.files import checksum, fingerprint, write_json, writing_folder
+from selkd.models.card import CARD, WEIGHTS, NetworkCard, card_faults, read_card, rebuild
 from selkd.models.classifier import Classifier
-from selkd.models.registry import build, check
+from selkd.models.registry import check
 from selkd.models.weights import load_weights, read_weights, write_weights
 
-WEIGHTS = "weights.safetensors"
-CARD = "card.json"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REMEDY = "Delete the folder, then train or import the teacher again."
 
@@ -31,31 +30,17 @@ class DataCard(BaseModel):
     fingerprint: str
 
 
-class TeacherCard(BaseModel):
+class TeacherCard(NetworkCard):
     """Everything about a teacher except its weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str = Field(pattern=NAME)
-    categories: tuple[str, ...] = Field(min_length=1)
-    architecture: str
-    settings: dict[str, Any]
-    channels: int = Field(ge=1)
-    image_size: int = Field(ge=1)
-    mean: tuple[FiniteFloat, ...]
-    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
     data: DataCard
-    weights_sha256: str
     accuracy: dict[str, FiniteFloat] = Field(description="Validation accuracy by category.")
     validation_accuracy: FiniteFloat
     created_by: str
 
     @model_validator(mode="after")
-    def _agrees(self) -> "TeacherCard":
-        if len(set(self.categories)) != len(self.categories):
-            raise ValueError("categories: a name occurs twice")
-        if not len(self.mean) == len(self.std) == self.channels:
-            raise ValueError(f"mean and std: expected {self.channels} values, one a channel")
+    def _knows_what_it_scores(self) -> "TeacherCard":
         if unknown := set(self.accuracy) - set(self.categories):
             raise ValueError(f"accuracy: {', '.join(sorted(unknown))} not among the categories")
         return self
@@ -135,9 +120,9 @@ class TeacherRepository:
                     created_by=f"selkd {version('selkd')}",
                 )
             except ValidationError as error:
-                raise UserError(f"teacher {name!r}: {_faults(error)}") from None
+                raise UserError(f"teacher {name!r}: {card_faults(error)}") from None
             write_json(part / CARD, card.model_dump(mode="json"))
-            _checked(card, part)
+            rebuild(card, part, REMEDY)
         if self._card(name) != card:
             raise UserError(f"a different teacher {name!r} exists. Choose another name or delete {self.path(name)}.")
         return card
@@ -154,44 +139,11 @@ class TeacherRepository:
                 f"no teacher {name!r} in {self.root}. {nearest(name, self.names())} `selkd teach` makes one."
             )
         card = self._card(name)
-        return Teacher(_checked(card, self.path(name)).to(device), card)
+        return Teacher(rebuild(card, self.path(name), REMEDY).to(device), card)
 
     def _card(self, name: str) -> TeacherCard:
         path = self.path(name) / CARD
-        try:
-            card = TeacherCard.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(f"{path}: {_faults(error)}. {REMEDY}") from None
-        except UserError as error:
-            raise UserError(f"{error}. {REMEDY}") from None
+        card = read_card(TeacherCard, path, REMEDY)
         if card.name != name:
             raise UserError(f"{path}: the card is that of teacher {card.name!r}. {REMEDY}")
         return card
-
-
-def _checked(card: TeacherCard, folder: Path) -> Classifier:
-    """The classifier a card describes, with the weights beside it, if they are the ones it names."""
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise UserError(f"{weights}: missing. {REMEDY}")
-    if checksum(weights) != card.weights_sha256:
-        raise UserError(f"{weights}: does not match the checksum in {CARD}: changed, damaged or cut off. {REMEDY}")
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        network = build(
-            card.architecture,
-            channels=card.channels,
-            outputs=len(card.categories),
-            image_size=card.image_size,
-            **card.settings,
-        )
-    load_weights(
-        network,
-        read_weights(weights),
-        f"teacher {card.name!r}, as {card.architecture} with {len(card.categories)} categories",
-    )
-    return Classifier(network, card.mean, card.std)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False))
-    return "; ".join(f"{key}: {said}" if key else said.removeprefix("Value error, ") for key, said in faults)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selkd.files import checksum
+from selkd.models.card import CARD
 from selkd.tracking.ledger import Event
 from selkd.tracking.record import LEDGER
-from selkd.tracking.student import CARD
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

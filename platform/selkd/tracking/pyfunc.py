@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selkd.tracking.student import CARD, StudentCard, columns, read_card
+from selkd.models.card import CARD, read_card
+from selkd.tracking.student import REMEDY, StudentCard, columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,7 +49,7 @@ def save_pyfunc(path: Path, student: Path, model: "Model | None" = None) -> None
         path,
         python_model=str(Path(__file__).with_name("served.py")),
         artifacts={"student": str(student)},
-        signature=signature(read_card(student / CARD)),
+        signature=signature(read_card(StudentCard, student / CARD, REMEDY)),
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES],
         mlflow_model=model,
     )
