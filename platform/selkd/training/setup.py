@@ -45,6 +45,7 @@ class Setup:
             image_size=data.image_size,
             memory_budget=data.memory_budget,
         )
+        _square(dataset)
         splits = split(
             dataset,
             validation=data.validation,
@@ -97,6 +98,9 @@ class Setup:
 
     def batches(self) -> Batches:
         config, part = self.config, self.splits.train
+        size, rows = config.training.batch_size, len(self.task.part(part))
+        if size > rows:
+            raise UserError(f"training.batch_size: {size} is more than the task's {rows} training rows. Lower it.")
         stored, online = None, None
         if self.teacher is not None and objectives.find(config.objective.name).needs_teacher:
             if config.training.teacher == "online":
@@ -104,10 +108,10 @@ class Setup:
             else:
                 evidence = self.evidence("train", config.training.views, config.data.augment)
                 stored = Stored(evidence["logits"], config.data.seed)
-        batches = Batches(
+        return Batches(
             part,
             self.task,
-            batch_size=config.training.batch_size,
+            batch_size=size,
             seed=config.seed,
             augmentation=config.data.augment,
             fill=torch.tensor(self.dataset.mean),
@@ -117,12 +121,6 @@ class Setup:
             stored=stored,
             online=online,
         )
-        if config.training.batch_size > len(batches.positions):
-            raise UserError(
-                f"training.batch_size: {config.training.batch_size} is more than the task's {len(batches.positions)} "
-                "training rows. Lower it."
-            )
-        return batches
 
     def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays:
         """The teacher's logits over one part; computed once, shared by every student."""
@@ -148,6 +146,16 @@ def device_of(config: RunConfig) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("workers.device: cuda was asked for, and this machine shows no GPU. Use auto or cpu.")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _square(dataset: Dataset) -> None:
+    """What answers for a deployed student scales images to a square."""
+    _, height, width = dataset.train.shape
+    if height != width:
+        raise UserError(
+            f"data: the images of {dataset.name} are {height} x {width} (height x width), and students read square "
+            "ones. Set data.image_size."
+        )
 
 
 def _same_categories(teacher: Teacher, dataset: Dataset) -> None:

@@ -32,7 +32,8 @@ def load(source: str, *, root: Path, image_size: int | None = None, memory_budge
         raise UserError(f"image_size: {image_size} is no size. Give pixels of a side, 1 or more.")
     family, _, place = source.partition(":")
     if family == FOLDER and place:
-        return image_folder(Path(place).expanduser(), root=root, image_size=image_size, memory_budget=memory_budget)
+        path = Path(place).expanduser().absolute()
+        return image_folder(path, root=root, image_size=image_size, memory_budget=memory_budget)
     if family == ARRAYS and place:
         return named(place, root=root, image_size=image_size)
     if source not in PUBLISHED:
