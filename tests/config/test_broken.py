@@ -25,7 +25,8 @@ VALID: dict[str, Any] = {
 }
 NUMBERS = [
     ("seed",), ("data", "validation"), ("data", "augment", "crop"), ("data", "augment", "erase"),
-    ("objective", "epsilon"), ("objective", "alpha"), ("training", "epochs"), ("training", "batch_size"), ("training", "optimiser", "lr"),
+    ("objective", "epsilon"), ("objective", "alpha"), ("training", "epochs"), ("training", "batch_size"),
+    ("training", "optimiser", "lr"),
     ("workers", "count"), ("student", "width"),
 ]  # fmt: skip
 WORDS = [
