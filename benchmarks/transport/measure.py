@@ -30,7 +30,7 @@ def marginal_error(plan: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> floa
 def least(
     solve: Callable[[int], np.ndarray], error: Callable[[np.ndarray], float], goal: float, seconds: float
 ) -> int | None:
-    """The least number of iterations (within a fifth) whose plan has an error of at most `goal`.
+    """The least number of iterations (within a quarter) whose plan has an error of at most `goal`.
 
     None if a plan that takes `seconds` does not have it either (timed in a second run, without compilation).
     """
@@ -41,7 +41,7 @@ def least(
         if time.perf_counter() - start > seconds or high > 50_000:
             return None
         low, high = high, high * 2
-    while high > 1.2 * low + 1:
+    while high > 1.25 * low + 1:
         middle = (low + high) // 2
         low, high = (low, middle) if error(solve(middle)) <= goal else (middle, high)
     return high

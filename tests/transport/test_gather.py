@@ -6,6 +6,7 @@ import os
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from selkd.transport import Partial, RowsAndColumns, gather_rows, solve
@@ -36,7 +37,7 @@ def work(rank: int, size: int, kind: str, folder: str) -> None:
     mine = loss(rows, kind, own)
     (grad,) = torch.autograd.grad(mine, local, create_graph=True)
     (second,) = torch.autograd.grad(grad.square().sum(), local)
-    torch.save((rows.detach(), grad.detach(), second), f"{folder}/{rank}")
+    save_file({"rows": rows.detach(), "grad": grad.detach(), "second": second}, f"{folder}/{rank}")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -59,11 +60,11 @@ def test_plans_and_their_first_and_second_derivatives_equal_one_worker(tmp_path,
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * size
     rows, grad, second = alone(kind)
-    parts = [torch.load(tmp_path / str(rank)) for rank in range(size)]
+    parts = [load_file(tmp_path / str(rank)) for rank in range(size)]
     for part in parts:
-        torch.testing.assert_close(part[0], rows, atol=0, rtol=0)
-    torch.testing.assert_close(torch.cat([part[1] for part in parts]), grad, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(torch.cat([part[2] for part in parts]), second, atol=1e-11, rtol=1e-11)
+        torch.testing.assert_close(part["rows"], rows, atol=0, rtol=0)
+    torch.testing.assert_close(torch.cat([part["grad"] for part in parts]), grad, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(torch.cat([part["second"] for part in parts]), second, atol=1e-11, rtol=1e-11)
 
 
 def test_without_a_group_the_rows_are_their_own():
