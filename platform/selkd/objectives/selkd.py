@@ -47,9 +47,9 @@ class SelKDSettings(TeacherSettings):
     normalise: Literal["logprob", "raw"] = Field(
         default="logprob", description="Open: scores are log-probabilities over all outputs (default) or raw logits."
     )
-    tolerance: float = Field(default=1e-4, gt=0, description="Relative marginal error at which a plan is accepted.")
+    tolerance: float = Field(default=1e-6, gt=0, description="Relative marginal error at which a plan is accepted.")
     max_iterations: int = Field(
-        default=500, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
+        default=1000, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
     )
     parity: Literal["official"] | None = Field(
         default=None, description="`official` reproduces the published code's losses, faults included."
