@@ -156,5 +156,6 @@ def test_a_bad_start_does_no_harm(problem):
         start = 100 * torch.randn(10, dtype=torch.float64)
         plan = solve(scores, RowsAndColumns(b, a), epsilon=epsilon, start=start)
         assert plan.converged
+        assert solve(scores.float(), RowsAndColumns(b.float(), a.float()), epsilon=epsilon, start=start).converged
         cold = solve(scores, RowsAndColumns(b, a), epsilon=epsilon)
         assert math.isclose(float(plan.value), float(cold.value), rel_tol=1e-5)

@@ -59,9 +59,11 @@ class Iteration:
     def _found(self, logits: Callable[[], Tensor], a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
         far = gamma is not None and self.ratio + float(gamma.amax() - gamma.amin()) > KERNEL
         if far or self.ratio > KERNEL:
+            begin = torch.zeros_like(b) if gamma is None else gamma
+            parts = (part.double() for part in (logits(), a, b, begin))
             if a.dim() > 1:
-                return self._annealed(logits(), a, b, gamma)
-            return _first(self._annealed(logits()[None], a[None], b[None], None if gamma is None else gamma[None]))
+                return _like(a, self._annealed(*parts, started=gamma is not None))
+            return _like(a, _first(self._annealed(*(part[None] for part in parts), started=gamma is not None)))
         patience = PATIENCE + a.numel() * b.shape[-1] / PATIENT if self.tolerance > 0 else torch.inf
         result = scale(logits(), a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
         left = self.steps - int(result.iterations.max())
@@ -76,13 +78,13 @@ class Iteration:
         return Scaled(*(whole.index_copy_(0, open_, new) for whole, new in zip(result, part, strict=True)))
 
     def _ascended(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor, steps: int) -> Scaled:
-        wide = newton(logits.double(), a.double(), b.double(), gamma.double(), tolerance=self.tolerance, steps=steps)
-        return Scaled(wide.alpha.to(a), wide.gamma.to(a), wide.error.to(a), wide.iterations)
+        parts = (part.double() for part in (logits, a, b, gamma))
+        return _like(a, newton(*parts, tolerance=self.tolerance, steps=steps))
 
-    def _annealed(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+    def _annealed(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor, *, started: bool) -> Scaled:
         """Newton at ever smaller epsilon, each from the last one's potentials; a good start needs no such detour."""
         spent = torch.zeros(len(a), dtype=torch.int64, device=a.device)
-        if gamma is not None:
+        if started:
             stage = newton(logits, a, b, gamma, tolerance=self.tolerance, steps=min(TRIES, self.steps))
             if bool((stage.error <= self.tolerance).all()) or self.steps <= TRIES:
                 return stage
@@ -98,6 +100,11 @@ class Iteration:
                 return stage._replace(iterations=spent)
             cooler = min(1.0, heat * ANNEAL)
             gamma, heat = stage.gamma * (cooler / heat), cooler
+
+
+def _like(masses: Tensor, wide: Scaled) -> Scaled:
+    """In the precision of the masses."""
+    return Scaled(wide.alpha.to(masses), wide.gamma.to(masses), wide.error.to(masses), wide.iterations)
 
 
 def _first(batch: Scaled) -> Scaled:
