@@ -32,7 +32,8 @@ class Iteration:
     def __call__(self, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
         """Log plan, column potentials, converged, iterations, column error; leading shapes kept."""
         lead, (rows, cols) = scores.shape[:-2], scores.shape[-2:]
-        single = scores.dtype == torch.float32 and self.ratio <= SINGLE and self.tolerance >= FINEST
+        fine = 0 < self.tolerance < FINEST
+        single = scores.dtype == torch.float32 and self.ratio <= SINGLE and not fine
         kind = torch.float32 if single else torch.float64
         flat = (-1,) if lead else ()
         eps = epsilon.to(kind).reshape(*flat, 1)
