@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from selkd.config import RunConfig, Workspace
+from selkd.data.sources import images
 from selkd.errors import UserError, nearest
 from selkd.files import read_json
 from selkd.models.deploy import Deployed
 from selkd.models.deploy import export as export_program
 from selkd.tracking import StudentCard, TrialRecord, load_student
+from selkd.tracking.student import answers
 from selkd.training.evaluation import scored
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+ROWS = 256  # images decoded at a time
 
 
 def find(student: str, workspace: Workspace | None = None) -> Path:
@@ -60,22 +60,20 @@ def evaluate(
 
 
 @torch.no_grad()
-def predict(student: str, images: Sequence[Path], workspace: Workspace | None = None) -> pd.DataFrame:
-    """One line an image file: file, answer, probability of the answer, and of every output."""
+def predict(student: str, paths: Sequence[Path], workspace: Workspace | None = None) -> pd.DataFrame:
+    """One line an image file: file, category, whether it was rejected, and the probability of every output."""
     model, card = deployed(student, workspace)
-    files = [f for path in images for f in (_images_below(path) if path.is_dir() else [path])]
+    files = [f for path in paths for f in (_images_below(path) if path.is_dir() else [path])]
     if not files:
         raise UserError(
-            f"no image files in {', '.join(map(str, images))}. Endings known: {', '.join(sorted(ENDINGS))}."
+            f"no image files in {', '.join(map(str, paths))}. Endings known: {', '.join(sorted(images.SUFFIXES))}."
         )
-    names = [*card.categories, *(["not selected"] if card.mode == "open" else [])]
     frames = []
-    for start in range(0, len(files), 256):
-        batch = files[start : start + 256]
-        answer, probabilities = model(torch.stack([_read(f, card) for f in batch]))
-        frame = pd.DataFrame({"file": batch, "answer": [names[i] for i in answer.tolist()]})
-        frame["probability"] = probabilities.gather(1, answer[:, None]).flatten().numpy()
-        frames.append(frame.join(pd.DataFrame(probabilities.numpy(), columns=[f"p/{n}" for n in names])))
+    for start in range(0, len(files), ROWS):
+        batch = files[start : start + ROWS]
+        frame = answers(card, *model(torch.stack([_read(f, card) for f in batch])))
+        frame.insert(0, "file", [str(f) for f in batch])
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -88,16 +86,12 @@ def export(student: str, path: Path, workspace: Workspace | None = None) -> floa
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in images.SUFFIXES)
 
 
 def _read(path: Path, card: StudentCard) -> torch.Tensor:
-    try:
-        with Image.open(path) as file:
-            image = file.convert("L" if card.channels == 1 else "RGB").resize((card.image_size,) * 2)
-        pixels = np.asarray(image, dtype=np.float32) / 255
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path}: not a readable image ({error})") from None
-    return torch.from_numpy(pixels.reshape(card.image_size, card.image_size, -1)).permute(2, 0, 1)
+    """Pixels in [0, 1], cut and scaled as in training."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    pixels = images.decode(path, (card.channels, card.image_size, card.image_size))
+    return torch.tensor(pixels, dtype=torch.float32) / 255

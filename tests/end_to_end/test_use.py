@@ -116,7 +116,7 @@ def test_prediction_of_image_files_is_the_students(trained: Trained, taught: Wor
     model, card = deployed(trained.key, taught)
     answer, probabilities = model(data.train.pixels(torch.arange(20)) / 255)
     names = [*card.categories, "not selected"]
-    assert list(frame["answer"]) == [names[i] for i in answer.tolist()]
+    assert list(frame["category"]) == [names[i] for i in answer.tolist()]
     np.testing.assert_allclose(frame["p/three"], probabilities[:, 0].detach().numpy(), atol=1e-6)
 
 

@@ -49,8 +49,8 @@ def predict(
     elif json:
         show.print_json(frame.to_dict("records"))
     else:
-        rows = [[str(r["file"]), r["answer"], show.number(r["probability"])] for r in frame.to_dict("records")]
-        show.table(student, ["file", "answer", "probability"], rows)
+        rows = [[r["file"], r["category"], show.number(r[f"p/{r['category']}"])] for r in frame.to_dict("records")]
+        show.table(student, ["file", "category", "probability"], rows)
 
 
 def export(

@@ -26,7 +26,8 @@ class DataSettings(Settings):
     """Which rows there are, and how they are split and varied."""
 
     source: str = Field(
-        default="digits", description="digits, fashion-mnist, mnist, cifar10, cifar100 or imagefolder:PATH."
+        default="digits",
+        description="digits, fashion-mnist, mnist, cifar10, cifar100, imagefolder:PATH, or arrays:NAME of Python.",
     )
     root: Path | None = Field(
         default=None, description="Where data files are looked for; `data` in the workspace when absent."
@@ -48,6 +49,18 @@ class DataSettings(Settings):
         description="Bytes of decoded images kept in mapped files; larger folders stream from disk.",
     )
     augment: Augmentation = Field(default_factory=Augmentation, description="Random augmentation of training rows.")
+
+    @field_validator("source")
+    @classmethod
+    def _folder_is_absolute(cls, source: str) -> str:
+        """Workers and later commands run in other folders."""
+        family, _, path = source.partition(":")
+        return f"{family}:{Path(path).expanduser().absolute()}" if family == "imagefolder" and path else source
+
+    @field_validator("root")
+    @classmethod
+    def _root_is_absolute(cls, root: Path | None) -> Path | None:
+        return root and root.expanduser().absolute()
 
 
 class TaskSettings(Settings):

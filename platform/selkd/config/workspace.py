@@ -13,7 +13,10 @@ class Workspace:
 
     @classmethod
     def default(cls) -> "Workspace":
-        return cls(Path(os.environ.get("SELKD_WORKSPACE", ".selkd")).absolute())
+        return cls(Path(os.environ.get("SELKD_WORKSPACE", ".selkd")))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).expanduser().absolute())
 
     @property
     def data(self) -> Path:

@@ -77,6 +77,10 @@ class Batches:
         """Steps per epoch; the last batch may be short."""
         return math.ceil(len(self.positions) / self.batch_size)
 
+    def size(self, step: int) -> int:
+        """Rows of the global batch of `step`."""
+        return min(self.batch_size, len(self.positions) - step % len(self) * self.batch_size)
+
     @property
     def counts(self) -> Tensor:
         """Training rows per output."""

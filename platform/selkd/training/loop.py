@@ -91,12 +91,9 @@ class Loop:
         began, rows, watch = time.perf_counter(), 0, _Watch()
         for batch in self.batches.epoch(epoch, start - epoch * per_epoch, stop - epoch * per_epoch):
             terms = self._terms(batch)
-            loss = (
-                torch.stack([self.objective.weights[name] * term.sum() for name, term in terms.items()]).sum()
-                / batch.size
-            )
+            loss = torch.stack([self.objective.weights[name] * term.sum() for name, term in terms.items()]).sum()
             group = batch.step - (batch.step % per_epoch) % self.accumulate  # first step of this update
-            stepper.add(loss / (min(group + self.accumulate, stop) - group))
+            stepper.add(loss / sum(map(self.batches.size, range(group, min(group + self.accumulate, stop)))))
             watch.add(terms, batch.step)
             if batch.step + 1 in (group + self.accumulate, stop):
                 stepper.update(self.optimiser.lr * self.schedule.rate(batch.step, self.total_steps))
@@ -117,10 +114,10 @@ class Loop:
         view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
         try:
             return self.objective.terms(view)
-        except ValueError:
-            if self.workers.sum_((~student.isfinite()).sum()) == 0:
+        except ValueError as error:
+            if self.workers.size == 1 and student.isfinite().all():
                 raise
-            raise self._not_finite(batch.step, "the student's output", math.nan) from None
+            raise self._not_finite(batch.step, "the student's output", math.nan) from error
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision not in ("bf16", "fp16"):

@@ -14,6 +14,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.tracking import TrialRecord
 from selkd.training.loop import Epoch
+from selkd.training.run import ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
 
@@ -65,7 +66,8 @@ def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[
                 failure_config=FailureConfig(max_failures=workers.retries),
             ),
         )
-        with _progress(config, workspace.runs / config.key, on_epoch):
+        folder = workspace.runs / config.key
+        with ended_in(TrialRecord(folder)), _progress(config, folder, on_epoch):
             problem = trainer.fit().return_value
     if problem:
         raise UserError(problem)
@@ -73,8 +75,6 @@ def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[
 
 def _loop(settings: dict[str, Any]) -> str | None:
     """What each worker runs. A user's mistake is returned, not raised: Ray would try it again."""
-    from selkd.training.run import work
-
     config = RunConfig.model_validate(settings["config"])
     try:
         work(config, Workspace(Path(settings["workspace"])), Workers.current(), lambda _: None)

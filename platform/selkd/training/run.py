@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
-from selkd.files import cannot_write, writing
+from selkd.files import cannot_write
 from selkd.models.classifier import Classifier
-from selkd.tracking import Courier, StudentCard, TrialRecord, pending, provenance, save_student, tracking_uri
-from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
+from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_uri
 from selkd.training.checkpoints import Checkpoints
-from selkd.training.evaluation import SCORES, costs, probe, scored, scored_teacher
+from selkd.training.conclude import conclude
+from selkd.training.evaluation import SCORES, scored
 from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
@@ -82,6 +82,8 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if [path.name for path in folder.iterdir()] == [LOCK]:  # it never began
+            shutil.rmtree(folder)
         lock.release()
 
 
@@ -96,13 +98,13 @@ def _forget(folder: Path) -> None:
 def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Callable[[Epoch], None]) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
     torch.set_num_threads(config.training.threads)
-    folder = workspace.runs / config.key
+    setup = Setup.of(config, workspace, workers, device_of(config))
     if not workers.first:
-        _conclude(*fit(config, workspace, workers, on_epoch), None)
+        conclude(setup, _trained(setup, on_epoch), None)
         return
-    record = TrialRecord(folder)
+    record = TrialRecord(workspace.runs / config.key)
     record.begin(config.key, config.name, config.model_dump(mode="json"), _tags(config), provenance())
-    courier = Courier(folder, tracking_uri(workspace.root), config.experiment)
+    courier = Courier(record.folder, tracking_uri(workspace.root), config.experiment)
 
     def report(epoch: Epoch) -> None:
         record.log(epoch.epoch, epoch.metrics)
@@ -110,26 +112,38 @@ def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Ca
         on_epoch(epoch)
 
     try:
-        _conclude(*fit(config, workspace, workers, report), record)
-    except KeyboardInterrupt:
-        record.finish("stopped", {}, "interrupted; the same command resumes")
-        raise
-    except Exception as error:
-        record.finish("failed", {}, f"{type(error).__name__}: {error}")
-        raise
+        with ended_in(record):
+            conclude(setup, _trained(setup, report), record)
     finally:
         courier.close(DELIVERY_PATIENCE)
+
+
+@contextlib.contextmanager
+def ended_in(record: TrialRecord) -> Iterator[None]:
+    """Say in the record how a trial ended that did not finish."""
+    try:
+        yield
+    except BaseException as error:
+        if record.status == "running":
+            stopped = isinstance(error, KeyboardInterrupt)
+            reason = "interrupted; the same command resumes" if stopped else f"{type(error).__name__}: {error}"
+            record.finish("stopped" if stopped else "failed", {}, reason)
+        raise
 
 
 def fit(
     config: RunConfig, workspace: Workspace, workers: Workers, report: Callable[[Epoch], None], *, keep: bool = True
 ) -> tuple[Setup, Classifier]:
-    """Train the student; with `keep`, checkpoints are written and the last one is where it goes on."""
-    assert keep or config.training.keep == "last", "the best epoch is found in a checkpoint"
+    """Train a student without a record; with `keep`, checkpoints are written and the last one is where it goes on."""
     setup = Setup.of(config, workspace, workers, device_of(config))
+    return setup, _trained(setup, report, keep=keep)
+
+
+def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True) -> Classifier:
+    config, validation = setup.config, setup.splits.validation
+    assert keep or config.training.keep == "last", "the best epoch is found in a checkpoint"
     batches = setup.batches()
     student = setup.shared(setup.student())
-    validation = setup.splits.validation
     loop = Loop(
         model=student,
         objective=setup.objective(batches.counts),
@@ -140,77 +154,19 @@ def fit(
         schedule=config.training.schedule,
         total_steps=config.training.steps or len(batches) * (config.training.epochs or 0),
         device=setup.device,
-        workers=workers,
+        workers=setup.workers,
         precision=config.training.precision,
         clip=config.training.clip,
         accumulate=config.training.accumulate,
         keys=setup.keys,
         seed=config.seed,
     )
-    checkpoints = Checkpoints(workspace.runs / config.key / "checkpoints") if keep else None
+    checkpoints = Checkpoints(setup.workspace.runs / config.key / "checkpoints") if keep else None
     loop.fit(checkpoints, report)
     if checkpoints is not None and config.training.keep == "best" and (best := checkpoints.best()) is not None:
-        student.load_state_dict(
-            {k.removeprefix("model."): v for k, v in best["trained"].items() if k.startswith("model.")}
-        )
-    return setup, student
-
-
-def _conclude(setup: Setup, student: Classifier, record: TrialRecord | None) -> None:
-    """Score the finished student, read the test split once, and write what later comparisons need."""
-    validation = scored(setup, student, setup.splits.validation)
-    threshold = validation.threshold()
-    if record is not None:
-        record.count_test_read()
-    test = scored(setup, student, setup.splits.test)
-    probed = probe(setup, student)
-    if record is None:
-        return
-    found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
-    found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
-    if setup.teacher is not None:
-        for part in ("validation", "test"):
-            found |= {f"teacher/{part}/{k}": v for k, v in scored_teacher(setup, part).metrics().items()}
-    found |= costs(setup, student)
-    if threshold is not None:
-        found["threshold"] = threshold
-    for name, frame in {
-        "predictions-validation": validation.frame(),
-        "predictions-test": test.frame(),
-        "probe": probed,
-    }.items():
-        path = record.folder / f"{name}.parquet"
-        with writing(path) as part:
-            frame.to_parquet(part, index=False)
-        record.artifact(path)
-    figures = {"confusion-test": confusion_figure(test.confusion(), setup.task.output_names)}
-    figures["curves"] = curves_figure(record.history())
-    if setup.task.mode == "open":
-        k = setup.task.k
-        right = test.logits[:, :k].argmax(1) == test.labels
-        figures["open-set-test"] = open_set_figure(1 - test.logits.softmax(1)[:, -1], test.labels < k, right)
-    for name, figure in figures.items():
-        path = record.folder / "figures" / f"{name}.png"
-        with writing(path) as part:
-            figure.savefig(part, format="png", dpi=150)
-        record.artifact(path, "figures")
-    save_student(record.folder / "student", student, student_card(setup, threshold))
-    record.finish("finished", found, None)
-
-
-def student_card(setup: Setup, threshold: float | None) -> StudentCard:
-    shape = setup.dataset.train.shape
-    return StudentCard(
-        categories=setup.task.names,
-        mode=setup.task.mode,
-        architecture=setup.config.student.model,
-        settings=setup.config.student.extra,
-        channels=shape[0],
-        image_size=shape[-1],
-        mean=setup.dataset.mean,
-        std=setup.dataset.std,
-        threshold=threshold,
-    )
+        mine = {k.removeprefix("model."): v for k, v in best["trained"].items() if k.startswith("model.")}
+        student.load_state_dict(mine)
+    return student
 
 
 def result(workspace: Workspace, config: RunConfig) -> Trained:

@@ -1,0 +1,65 @@
+"""What is kept of a finished student: its scores, its answers, figures, and the student itself."""
+
+from selkd.files import writing
+from selkd.models.classifier import Classifier
+from selkd.tracking import StudentCard, TrialRecord, save_student
+from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
+from selkd.training.evaluation import costs, probe, scored, scored_teacher
+from selkd.training.setup import Setup
+
+
+def conclude(setup: Setup, student: Classifier, record: TrialRecord | None) -> None:
+    """Score the finished student, read the test split once, and write what later comparisons need."""
+    validation = scored(setup, student, setup.splits.validation)
+    threshold = validation.threshold()
+    if record is not None:
+        record.count_test_read()
+    test = scored(setup, student, setup.splits.test)
+    probed = probe(setup, student)
+    if record is None:
+        return
+    found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
+    found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
+    if setup.teacher is not None:
+        for part in ("validation", "test"):
+            found |= {f"teacher/{part}/{k}": v for k, v in scored_teacher(setup, part).metrics().items()}
+    found |= costs(setup, student)
+    if threshold is not None:
+        found["threshold"] = threshold
+    for name, frame in {
+        "predictions-validation": validation.frame(),
+        "predictions-test": test.frame(),
+        "probe": probed,
+    }.items():
+        path = record.folder / f"{name}.parquet"
+        with writing(path) as part:
+            frame.to_parquet(part, index=False)
+        record.artifact(path)
+    figures = {"confusion-test": confusion_figure(test.confusion(), setup.task.output_names)}
+    figures["curves"] = curves_figure(record.history())
+    if setup.task.mode == "open":
+        k = setup.task.k
+        right = test.logits[:, :k].argmax(1) == test.labels
+        figures["open-set-test"] = open_set_figure(1 - test.logits.softmax(1)[:, -1], test.labels < k, right)
+    for name, figure in figures.items():
+        path = record.folder / "figures" / f"{name}.png"
+        with writing(path) as part:
+            figure.savefig(part, format="png", dpi=150)
+        record.artifact(path, "figures")
+    save_student(record.folder / "student", student, student_card(setup, threshold))
+    record.finish("finished", found, None)
+
+
+def student_card(setup: Setup, threshold: float | None) -> StudentCard:
+    shape = setup.dataset.train.shape
+    return StudentCard(
+        categories=setup.task.names,
+        mode=setup.task.mode,
+        architecture=setup.config.student.model,
+        settings=setup.config.student.extra,
+        channels=shape[0],
+        image_size=shape[-1],
+        mean=setup.dataset.mean,
+        std=setup.dataset.std,
+        threshold=threshold,
+    )
