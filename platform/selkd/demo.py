@@ -11,19 +11,23 @@ import yaml
 from selkd.config import RunConfig, Workspace
 from selkd.files import write_bytes
 from selkd.training.loop import Epoch
-from selkd.training.run import Trained, train
+from selkd.training.run import Trained, result, train
 from selkd.training.teach import teach
 
 SEEDS = (0, 1, 2)
 CATEGORIES = ["three", "five", "eight", "nine"]
+ROWS = 20
 TEACHER = "digits-teacher"
 AUGMENT = {"crop": 1}
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "cross-entropy": {"name": "cross-entropy"},
     "kd": {"name": "kd", "temperature": 2.0},
-    "selkd": {"name": "selkd", "epsilon": 2.0},
+    "selkd": {"name": "selkd", "epsilon": 4.0},
 }
 COMPARED = {"closed": ["accuracy", "nll"], "open": ["in_task_accuracy", "reject_recall", "balanced", "auroc"]}
+RUNS = 1 + len(COMPARED) * len(OBJECTIVES) * len(SEEDS)
+
+Hear = Callable[[Epoch], None]
 
 
 def teacher_config() -> dict[str, Any]:
@@ -40,21 +44,21 @@ def student_config(mode: str, objective: str) -> dict[str, Any]:
     return {
         "name": f"{mode}-{objective}",
         "experiment": "demo",
-        "data": {"source": "digits", "augment": AUGMENT, "rows_per_category": 20},
+        "data": {"source": "digits", "augment": AUGMENT, "rows_per_category": ROWS},
         "task": {"categories": CATEGORIES, "mode": mode},
         "teacher": TEACHER,
-        "student": {"model": "cnn", "width": 4},
+        "student": {"model": "cnn", "width": 8},
         "objective": OBJECTIVES[objective],
-        "training": {"epochs": 40 if mode == "closed" else 20, "batch_size": 32},
+        "training": {"epochs": 60, "batch_size": 32, "keep": "last"},
     }
 
 
 @dataclass(frozen=True)
 class Row:
-    """Students of one objective: means and deviations over seeds, test split."""
+    """Students of one objective on the test split: mean and, where there are seeds, deviation."""
 
     name: str
-    metrics: dict[str, tuple[float, float]]
+    metrics: dict[str, tuple[float, float | None]]
 
 
 def write_configurations(folder: Path) -> dict[str, Path]:
@@ -66,22 +70,19 @@ def write_configurations(folder: Path) -> dict[str, Path]:
     return {name: folder / f"{name}.yaml" for name in written}
 
 
-def run(
-    workspace: Workspace, on_start: Callable[[str], Callable[[Epoch], None]]
-) -> Iterator[tuple[str, list[Trained]]]:
-    """Teach, then yield the students of each configuration as they finish."""
+def run(workspace: Workspace, on_start: Callable[[str], Hear]) -> Iterator[tuple[str, Trained]]:
+    """Teach, then train; yields each run with the name of its configuration when it is recorded.
+
+    `on_start` is given a run's title and returns what hears of its epochs; a run that was finished before has none.
+    """
     files = write_configurations(workspace.root / "demo")
-    teach(RunConfig.read(files["teacher"]), workspace, on_epoch=on_start("teacher"))
+    teacher = RunConfig.read(files.pop("teacher"))
+    teach(teacher, workspace, on_epoch=on_start("teacher"))
+    yield "teacher", result(workspace, teacher)
     for name, path in files.items():
-        if name == "teacher":
-            continue
-        yield (
-            name,
-            [
-                train(RunConfig.read(path, [f"seed={seed}"]), workspace, on_epoch=on_start(f"{name}, seed {seed}"))
-                for seed in SEEDS
-            ],
-        )
+        for seed in SEEDS:
+            config = RunConfig.read(path, [f"seed={seed}"])
+            yield name, train(config, workspace, on_epoch=on_start(f"{name}, seed {seed}"))
 
 
 def compared(mode: str, students: dict[str, list[Trained]]) -> list[Row]:
@@ -90,8 +91,7 @@ def compared(mode: str, students: dict[str, list[Trained]]) -> list[Row]:
     for objective in OBJECTIVES:
         trained = students[f"{mode}-{objective}"]
         if not rows:
-            teacher = {m: (trained[0].metrics[f"teacher/test/{m}"], 0.0) for m in COMPARED[mode]}
-            rows.append(Row("teacher, restricted", teacher))
+            rows.append(Row("teacher", {m: (trained[0].metrics[f"teacher/test/{m}"], None) for m in COMPARED[mode]}))
         found = {m: [t.metrics[f"test/{m}"] for t in trained] for m in COMPARED[mode]}
         rows.append(Row(objective, {m: (statistics.mean(v), statistics.stdev(v)) for m, v in found.items()}))
     return rows

@@ -150,52 +150,6 @@ def _bars(bar: Progress) -> Work:
     return hear
 
 
-@contextmanager
-def steps(total: int, quiet: bool = False) -> "Iterator[Callable[[str], Callable[[Epoch], None]]]":
-    """One bar over `total` runs; call the result with a run's title to get what hears of its epochs."""
-    if quiet:
-        yield lambda _: lambda _: None
-        return
-    if not err.is_terminal:
-        yield _lines(total)
-        return
-    columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[scores]}"),
-    )
-    with Progress(*columns, console=err) as bar:
-        whole, current = bar.add_task("all runs", total=total, scores=""), bar.add_task("", total=None, scores="")
-
-        def start(title: str) -> "Callable[[Epoch], None]":
-            bar.reset(current, description=title, total=None, scores="")
-
-            def hear(epoch: "Epoch") -> None:
-                bar.update(current, total=epoch.epochs, completed=epoch.epoch, scores=_scores(epoch))
-                if epoch.epoch == epoch.epochs:
-                    bar.advance(whole)
-
-            return hear
-
-        yield start
-
-
-def _lines(total: int) -> "Callable[[str], Callable[[Epoch], None]]":
-    done = 0
-
-    def start(title: str) -> "Callable[[Epoch], None]":
-        def hear(epoch: "Epoch") -> None:
-            nonlocal done
-            if epoch.epoch == epoch.epochs:
-                done += 1
-                err.print(f"[{done} of {total}] {title}: {_scores(epoch)}", markup=False, soft_wrap=True)
-
-        return hear
-
-    return start
-
-
 def _scores(epoch: "Epoch") -> str:
     metrics = epoch.metrics
     shown = ["loss " + number(metrics.get("train/loss"))]
