@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from selkd.config import RunConfig, Workspace
 from selkd.training.run import fit
 from selkd.training.workers import Workers
-from torch import Tensor
+
+
+STILL = {"name": "constant"}
 
 
 def config(**training: Any) -> RunConfig:
