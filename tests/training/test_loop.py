@@ -10,7 +10,6 @@ from selkd.config import RunConfig, Workspace
 from selkd.training.run import fit
 from selkd.training.workers import Workers
 
-
 STILL = {"name": "constant"}
 
 
