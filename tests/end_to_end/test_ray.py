@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,3 +118,22 @@ def test_doctor_starts_a_cluster_and_ends_it(selkd: Any) -> None:
     assert code == 0, err
     [check] = [c for c in json.loads(out) if c["name"] == "ray"]
     assert check["state"] == "ok"
+
+
+def test_ctrl_c_ends_all_workers_and_leaves_a_resumable_run(
+    selkd: Any, workspace: Workspace, student_file: Path, waiting: Callable[..., Any]
+) -> None:
+    longer = ["workers.count=2", "training.epochs=500"]
+    settings = RunConfig.read(student_file, longer)
+    process = selkd.start("train", student_file, *longer)
+    waiting(
+        lambda: (workspace.runs / settings.key / "checkpoints" / "index.json").exists() or process.poll() is not None
+    )
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert any("RayTrainWorker" in " ".join(p.cmdline()) for p in started)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "goes on from the last checkpoint" in err
+    assert TrialRecord(workspace.runs / settings.key).status == "stopped"
+    assert waiting(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in started))

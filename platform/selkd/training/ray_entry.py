@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[
             ),
         )
         folder = workspace.runs / config.key
-        with ended_in(TrialRecord(folder)), _progress(config, folder, on_epoch):
+        with ended_in(TrialRecord(folder)), _progress(config, folder, on_epoch), _interrupts():
             problem = trainer.fit().return_value
     if problem:
         raise UserError(problem)
@@ -81,6 +82,20 @@ def _loop(settings: dict[str, Any]) -> str | None:
     except UserError as error:
         return str(error)
     return None
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """Ray Train ends its workers on Ctrl-C and then leaves by SystemExit, its own handler still in place."""
+    ours = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager
