@@ -15,47 +15,53 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selkd.transport.laplacian import fields, quick_signature
+from selkd.transport.laplacian import fields, followed, quick_signature
 
 Run = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
 
-def implicit(run: Run, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
-    """`run`'s outputs, of which the first, the log plan, carries derivatives."""
-    return _Implicit.apply(run, scores, row_mass, col_mass, epsilon)  # pyright: ignore[reportReturnType]
+def implicit(
+    run: Run, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor, *, empty: bool
+) -> tuple[Tensor, ...]:
+    """`run`'s outputs, of which the first, the log plan, carries derivatives; `empty`: some mass is 0."""
+    if not followed(scores, row_mass, col_mass, epsilon):
+        return run(scores, row_mass, col_mass, epsilon)
+    return _Implicit.apply(run, empty, scores, row_mass, col_mass, epsilon)  # pyright: ignore[reportReturnType]
 
 
 class _Implicit(torch.autograd.Function):
     @staticmethod
     @quick_signature
-    def forward(run: Run, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        run: Run, empty: bool, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor
+    ) -> tuple[Tensor, ...]:
         return run(scores, row_mass, col_mass, epsilon)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
-        ctx.empty = not bool((inputs[2] > 0).all() & (inputs[3] > 0).all())
-        ctx.save_for_backward(output[0], inputs[4])
-        ctx.save_for_forward(output[0], inputs[4])
+        ctx.empty = inputs[1]
+        ctx.save_for_backward(output[0], inputs[5])
+        ctx.save_for_forward(output[0], inputs[5])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         if grads[0] is None:
-            return None, None, None, None, None
+            return None, None, None, None, None, None
         log, epsilon = ctx.saved_tensors
         force = torch.where(log == -torch.inf, 0.0, grads[0]) if ctx.empty else grads[0]
         plan = log.exp()
-        x, y = fields(plan, force.sum(-1), force.sum(-2))
+        x, y = fields(plan, force.sum(-1), force.sum(-2), ctx.empty)
         rest = torch.addcmul(force, plan, _outer(x, y), value=-1) / epsilon[..., None, None]
-        _, _, rows, cols, eps = ctx.needs_input_grad
+        *_, rows, cols, eps = ctx.needs_input_grad
         slope = -(rest * _finite(log, ctx.empty)).sum((-2, -1)) if eps else None
-        return None, rest, x if rows else None, y if cols else None, slope
+        return None, None, rest, x if rows else None, y if cols else None, slope
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         log, epsilon = ctx.saved_tensors
-        _, scores, rows, cols, eps = tangents
+        _, _, scores, rows, cols, eps = tangents
         plan, change = log.exp(), torch.zeros_like(log)
         if scores is not None:
             change = change + scores / epsilon[..., None, None]
@@ -63,7 +69,7 @@ class _Implicit(torch.autograd.Function):
             change = change - _finite(log, ctx.empty) * (eps / epsilon)[..., None, None]
         moved = plan * change
         u, v = moved.sum(-1), moved.sum(-2)
-        x, y = fields(plan, u if rows is None else u - rows, v if cols is None else v - cols)
+        x, y = fields(plan, u if rows is None else u - rows, v if cols is None else v - cols, ctx.empty)
         change = change - _outer(x, y)
         return torch.where(log == -torch.inf, 0.0, change) if ctx.empty else change, None, None, None, None
 

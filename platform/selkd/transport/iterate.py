@@ -1,7 +1,6 @@
 """The potentials of a plan with given marginals: kernel iterations where they are quick, Newton where they are not."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,50 +30,44 @@ class Iteration:
 
     def __call__(self, scores: Tensor, row_mass: Tensor, col_mass: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
         """Log plan, column potentials, converged, iterations, column error; leading shapes kept."""
-        lead, (rows, cols) = scores.shape[:-2], scores.shape[-2:]
+        lead = scores.shape[:-2]
+        if len(lead) > 1:
+            start = None if self.start is None else self.start.flatten(0, -2)
+            flat = replace(self, top=self.top.flatten(0, -2), start=start)
+            found = flat(scores.flatten(0, -3), row_mass.flatten(0, -2), col_mass.flatten(0, -2), epsilon.flatten())
+            return tuple(part.reshape(*lead, *part.shape[1:]) for part in found)
         fine = 0 < self.tolerance < FINEST
         single = scores.dtype == torch.float32 and self.ratio <= SINGLE and not fine
         kind = torch.float32 if single else torch.float64
-        flat = (-1,) if lead else ()
-        eps = epsilon.to(kind).reshape(*flat, 1)
-        a, b = row_mass.to(kind).reshape(*flat, rows), col_mass.to(kind).reshape(*flat, cols)
+        eps, a, b = epsilon.to(kind)[..., None], row_mass.to(kind), col_mass.to(kind)
         b = b * (a.sum(-1, keepdim=True) / b.sum(-1, keepdim=True))
-        raw, top = scores.reshape(*flat, rows, cols), self.top.to(kind).reshape(*flat, rows, 1)
-        buffer = torch.empty(raw.shape, dtype=kind, device=raw.device)
-
-        def logits() -> Tensor:
-            """S / eps with largest entry 0 in each row, always in the one large buffer there is."""
-            return buffer.copy_(raw).sub_(top).div_(eps[..., None])
-
-        gamma = None if self.start is None else self.start.to(kind).reshape(b.shape) / eps
+        logits = scores.to(kind, copy=True).sub_(self.top.to(kind)[..., None]).div_(eps[..., None])
+        gamma = None if self.start is None else self.start.to(kind) / eps
         found = self._found(logits, a, b, gamma)
-        log = logits().add_(found.gamma[..., None, :]).add_(found.alpha[..., None]).to(scores.dtype)
-        return (
-            log.reshape(scores.shape),
-            (eps * found.gamma).to(scores.dtype).reshape(col_mass.shape),
-            (found.error <= self.tolerance).reshape(lead),
-            found.iterations.reshape(lead),
-            found.error.to(scores.dtype).reshape(lead),
-        )
+        log = logits.add_(found.gamma[..., None, :]).add_(found.alpha[..., None])
+        kept = scores.dtype
+        potential, error = eps * found.gamma, found.error
+        return log.to(kept), potential.to(kept), error <= self.tolerance, found.iterations, error.to(kept)
 
-    def _found(self, logits: Callable[[], Tensor], a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+    def _found(self, logits: Tensor, a: Tensor, b: Tensor, gamma: Tensor | None) -> Scaled:
+        """From S / eps with largest entry 0 in each row, which stays as it is."""
         far = gamma is not None and self.ratio + float(gamma.amax() - gamma.amin()) > KERNEL
         if far or self.ratio > KERNEL:
             begin = torch.zeros_like(b) if gamma is None else gamma
-            parts = (part.double() for part in (logits(), a, b, begin))
+            parts = (part.double() for part in (logits, a, b, begin))
             if a.dim() > 1:
                 return _like(a, self._annealed(*parts, started=gamma is not None))
             return _like(a, _first(self._annealed(*(part[None] for part in parts), started=gamma is not None)))
         patience = PATIENCE + a.numel() * b.shape[-1] / PATIENT if self.tolerance > 0 else torch.inf
-        result = scale(logits(), a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
+        result = scale(logits, a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
         left = self.steps - int(result.iterations.max())
         if left <= 0 or bool((result.error <= self.tolerance).all()):
             return result
         if a.dim() == 1:
-            end = self._ascended(logits()[None], a[None], b[None], result.gamma[None], left)
+            end = self._ascended(logits[None], a[None], b[None], result.gamma[None], left)
             return _first(end._replace(iterations=end.iterations + result.iterations))
         open_ = (result.error > self.tolerance).nonzero().flatten()
-        part = self._ascended(logits()[open_], a[open_], b[open_], result.gamma[open_], left)
+        part = self._ascended(logits[open_], a[open_], b[open_], result.gamma[open_], left)
         part = part._replace(iterations=part.iterations + result.iterations[open_])
         return Scaled(*(whole.index_copy_(0, open_, new) for whole, new in zip(result, part, strict=True)))
 

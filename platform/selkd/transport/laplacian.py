@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,9 +29,18 @@ def quick_signature(function: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
-def fields(plan: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """(x, y) = A(P)^+ (rows, cols), differentiable to any order in reverse and forward mode."""
-    return _Fields.apply(plan, rows, cols)  # pyright: ignore[reportReturnType]
+def followed(*inputs: Tensor) -> bool:
+    """Whether a derivative, in either mode, may be asked of what is made from these."""
+    if torch.is_grad_enabled() and any(part.requires_grad for part in inputs):
+        return True
+    return any(forward_ad.unpack_dual(part).tangent is not None for part in inputs)
+
+
+def fields(plan: Tensor, rows: Tensor, cols: Tensor, empty: bool) -> tuple[Tensor, Tensor]:
+    """(x, y) = A(P)^+ (rows, cols), differentiable to any order in both modes; `empty`: some sum of P may be 0."""
+    if followed(plan, rows, cols):
+        return _Fields.apply(plan, rows, cols, empty)  # pyright: ignore[reportReturnType]
+    return _solution(plan, rows, cols, empty)
 
 
 class _Fields(torch.autograd.Function):
@@ -38,46 +48,54 @@ class _Fields(torch.autograd.Function):
 
     @staticmethod
     @quick_signature
-    def forward(plan: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-        return _solution(plan, rows, cols)
+    def forward(plan: Tensor, rows: Tensor, cols: Tensor, empty: bool) -> tuple[Tensor, Tensor]:
+        return _solution(plan, rows, cols, empty)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.empty = inputs[3]
         ctx.save_for_backward(inputs[0], *output)
         ctx.save_for_forward(inputs[0], *output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         plan, x, y = ctx.saved_tensors
-        p, q = fields(plan, *grads)
-        return -_outer(p, q) * _outer(x, y), p, q
+        p, q = fields(plan, grads[0], grads[1], ctx.empty)
+        return -_outer(p, q) * _outer(x, y), p, q, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         plan, x, y = ctx.saved_tensors
         moved = tangents[0] * _outer(x, y)
-        return fields(plan, tangents[1] - moved.sum(-1), tangents[2] - moved.sum(-2))
+        return fields(plan, tangents[1] - moved.sum(-1), tangents[2] - moved.sum(-2), ctx.empty)
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:
     return x[..., :, None] + y[..., None, :]
 
 
-def _solution(plan: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
+def _solution(plan: Tensor, rows: Tensor, cols: Tensor, empty: bool) -> tuple[Tensor, Tensor]:
     row_mass, col_mass = plan.sum(-1), plan.sum(-2)
-    sources, sinks = row_mass > 0, col_mass > 0
-    inverse = torch.where(sources, 1 / row_mass, 0.0)
-    size = (sources.sum(-1, keepdim=True) + sinks.sum(-1, keepdim=True)).clamp(min=1)
-    rows, cols = torch.where(sources, rows, 0.0), torch.where(sinks, cols, 0.0)
-    surplus = (rows.sum(-1, keepdim=True) - cols.sum(-1, keepdim=True)) / size
-    rows, cols = torch.where(sources, rows - surplus, 0.0), torch.where(sinks, cols + surplus, 0.0)
+    known = (row_mass > 0, col_mass > 0) if empty else None
+    inverse = row_mass.reciprocal() if known is None else torch.where(known[0], 1 / row_mass, 0.0)
+    rows, cols = orthogonal(rows, cols, known)
     rhs = cols - apply_transposed(plan, inverse * rows)
     y = None
     if plan.shape[-1] > DENSE:
         y = conjugate_gradients(plan, inverse, col_mass, rhs, tolerance=8 * torch.finfo(plan.dtype).eps, steps=STEPS)
     if y is None:
         y = factorised(plan, inverse, rhs)
-    x = inverse * (rows - apply(plan, y))
+    return orthogonal(inverse * (rows - apply(plan, y)), y, known)
+
+
+def orthogonal(x: Tensor, y: Tensor, known: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """(x, y) without its part along (1, -1), and 0 where `known` says that there is no mass."""
+    if known is None:
+        shift = (x.sum(-1, keepdim=True) - y.sum(-1, keepdim=True)) / (x.shape[-1] + y.shape[-1])
+        return x - shift, y + shift
+    sources, sinks = known
+    size = (sources.sum(-1, keepdim=True) + sinks.sum(-1, keepdim=True)).clamp(min=1)
+    x, y = torch.where(sources, x, 0.0), torch.where(sinks, y, 0.0)
     shift = (x.sum(-1, keepdim=True) - y.sum(-1, keepdim=True)) / size
     return torch.where(sources, x - shift, 0.0), torch.where(sinks, y + shift, 0.0)
 
@@ -99,16 +117,17 @@ def factorised(plan: Tensor, inverse: Tensor, rhs: Tensor) -> Tensor:
     columns hardly communicate, and one column is tied to zero.
     """
     wide = plan.double()
-    weights = wide.mT @ (wide * inverse.double()[..., None])
-    weights.diagonal(dim1=-2, dim2=-1).zero_()
-    degree = weights.sum(-1)
-    tied = degree + (degree <= 0)
-    tied.scatter_add_(-1, degree.argmax(-1, keepdim=True), degree.amax(-1, keepdim=True))
-    matrix = torch.diag_embed(tied) - weights
+    matrix = wide.mT @ (wide * -inverse.double()[..., None])
+    diagonal = matrix.diagonal(dim1=-2, dim2=-1).zero_()
+    degree = -matrix.sum(-1)
+    top, place = degree.max(-1, keepdim=True)
+    tied = degree.scatter_add(-1, place, top).add_(degree <= 0)
+    diagonal.copy_(tied)
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if bool(failed.any()):
-        ridge = 1e-14 * degree.amax(-1, keepdim=True) + torch.finfo(torch.float64).tiny
-        factor = torch.linalg.cholesky_ex(torch.diag_embed(tied * (1 + 1e-12) + ridge) - weights)[0]
+        ridge = 1e-14 * top + torch.finfo(torch.float64).tiny
+        diagonal.copy_(tied * (1 + 1e-12) + ridge)
+        factor = torch.linalg.cholesky_ex(matrix)[0]
     return torch.cholesky_solve(rhs.double()[..., None], factor).squeeze(-1).to(rhs.dtype)
 
 

@@ -46,6 +46,7 @@ class Problem(NamedTuple):
     col_mass: Tensor | None = None
     mass: Tensor | None = None
     ratio: float = 0.0  # r, the largest range of a row's scores over epsilon
+    empty: bool = False  # whether some row or column has no mass
 
 
 def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> Problem:
@@ -59,7 +60,8 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
         scores = scores.float()
     lead = scores.shape[:-2]
     eps = _tensor("epsilon", epsilon, scores, lead)
-    if not all(e > 0 and math.isfinite(e) for e in _ends(epsilon)):
+    smallest, largest = _ends(epsilon)
+    if not (smallest > 0 and math.isfinite(largest)):
         raise ValueError(f"epsilon must be positive and finite, not {_show(eps)}")
     low, high = scores.detach().amin(-1), scores.detach().amax(-1)
     ratio = float(((high - low) / eps.detach()[..., None]).max())
@@ -69,32 +71,32 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
         raise TypeError(f"constraint must be Rows, RowsAndColumns or Partial, not {type(constraint).__name__}")
     rows = None if isinstance(constraint, Partial) else constraint.row_mass
     if rows is None:
-        row_mass = scores.new_ones(()).expand(scores.shape[:-1])
+        row_mass, least_row = scores.new_ones(()).expand(scores.shape[:-1]), 1.0
     else:
-        row_mass = _masses("row_mass", rows, scores, scores.shape[:-1])
+        row_mass, least_row = _masses("row_mass", rows, scores, scores.shape[:-1])
     if isinstance(constraint, Rows):
         return Problem(scores, high, eps, row_mass, ratio=ratio)
     if isinstance(constraint, Partial):
-        mass = _masses("mass", constraint.mass, scores, lead)
+        mass, _ = _masses("mass", constraint.mass, scores, lead)
         if float(mass.detach().max()) > scores.shape[-2]:
             raise ValueError(
                 f"mass {_show(mass)} is above the total of {scores.shape[-2]} rows of scores {_shape(scores)}"
             )
         return Problem(scores, high, eps, row_mass, mass=mass, ratio=ratio)
-    col_mass = _masses("col_mass", constraint.col_mass, scores, (*lead, scores.shape[-1]))
+    col_mass, least_col = _masses("col_mass", constraint.col_mass, scores, (*lead, scores.shape[-1]))
     given, wanted = row_mass.detach().sum(-1), col_mass.detach().sum(-1)
     slack = 1e-5 if scores.dtype == torch.float32 else 1e-9
-    if not bool(((given - wanted).abs() < slack * wanted).all()):
+    if not float((given / wanted - 1).abs().max()) < slack:
         raise ValueError(
             f"col_mass {_shape(col_mass)} sums to {_show(wanted)}, but row_mass {_shape(row_mass)} to {_show(given)}; "
             "the totals must agree and be positive"
         )
-    return Problem(scores, high, eps, row_mass, col_mass, ratio=ratio)
+    return Problem(scores, high, eps, row_mass, col_mass, ratio=ratio, empty=min(least_row, least_col) == 0)
 
 
 def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not isinstance(value, Tensor):
-        return scores.new_tensor(value).expand(shape)
+        return scores.new_full(shape, value)
     if value.device != scores.device and value.dim():
         raise ValueError(f"{name} is on {value.device}, scores on {scores.device}")
     try:
@@ -104,15 +106,20 @@ def _tensor(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, 
         raise ValueError(f"{name} {_shape(value)} does not fit {list(shape)}, from scores {_shape(scores)}") from None
 
 
-def _masses(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _masses(name: str, value: Tensor | float, scores: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, float]:
+    """The masses and the least of them."""
     masses = _tensor(name, value, scores, shape)
-    if not all(m >= 0 and math.isfinite(m) for m in _ends(value)):
-        raise ValueError(f"{name} {_shape(masses)} must be finite and not negative; it is within {_ends(value)}")
-    return masses
+    least, most = _ends(value)
+    if not (least >= 0 and math.isfinite(most)):
+        raise ValueError(f"{name} {_shape(masses)} must be finite and not negative; it is within {[least, most]}")
+    return masses, least
 
 
-def _ends(values: Tensor | float) -> list[float]:
-    return torch.stack(values.detach().aminmax()).tolist() if isinstance(values, Tensor) else [values]
+def _ends(values: Tensor | float) -> tuple[float, float]:
+    if not isinstance(values, Tensor):
+        return values, values
+    least, most = values.detach().aminmax()
+    return float(least), float(most)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -38,13 +38,15 @@ def scale(
     """Iterate on logits [B, K] or [N, B, K], largest entry 0 in each row, until each item's column error is small.
 
     An item that is done is frozen. Returns early when at least half of a batch is done, so that the caller can drop
-    those, and when the decay of the error foretells more than `patience` further iterations. Overwrites the logits.
+    those, and when the decay of the error foretells more than `patience` further iterations.
     """
     top = None
-    if gamma is not None:
-        top = logits.add_(gamma[..., None, :]).amax(-1, keepdim=True)
-        logits.sub_(top)
-    kernel = logits.exp_()
+    if gamma is None:
+        kernel = logits.exp()
+    else:
+        kernel = logits + gamma[..., None, :]
+        top = kernel.amax(-1, keepdim=True)
+        kernel.sub_(top).exp_()
     total = row_mass.sum(-1)
     batched = total.dim() > 0
     found = scaling = last = sums = torch.ones_like(col_mass)
@@ -57,7 +59,7 @@ def scale(
             sums = apply_transposed(kernel, row_mass / apply(kernel, last))
             scaling = col_mass / sums
         done += block
-        latest = (last * sums - col_mass).abs().sum(-1) / total
+        latest = (last * sums).sub_(col_mass).abs_().sum(-1).div_(total)
         if batched:
             open_ = error > tolerance
             found, error = torch.where(open_[:, None], last, found), torch.where(open_, latest, error)

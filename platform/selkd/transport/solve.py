@@ -62,7 +62,7 @@ def _solved(
 def _iterated(
     problem: Problem, tolerance: float, steps: int, start: Tensor | None, differentiate: Differentiate
 ) -> Plan:
-    scores, top, epsilon, a, b, _, ratio = problem
+    scores, top, epsilon, a, b, *_ = problem
     assert b is not None
     if start is not None:
         if start.shape != b.shape or bool(start.isnan().any()):
@@ -72,7 +72,9 @@ def _iterated(
         begin = torch.zeros_like(b) if start is None else start
         parts = unrolled(scores, a, b, epsilon, tolerance=tolerance, steps=steps, start=begin)
     else:
-        parts = implicit(Iteration(tolerance, steps, ratio, top, start), scores, a, b, epsilon)
+        parts = implicit(
+            Iteration(tolerance, steps, problem.ratio, top, start), scores, a, b, epsilon, empty=problem.empty
+        )
     log, potential, converged, iterations, error = parts
     plan = Plan(log, potential, converged, iterations, error, problem)
     if not bool(plan.converged.all()):
