@@ -1,6 +1,6 @@
-"""What a teacher term costs: an epoch of a resnet20 with stored evidence over an epoch of cross-entropy.
+"""What a teacher term costs: an epoch with stored evidence over an epoch of cross-entropy.
 
-K = 100 categories, k = 20 selected (closed), generated 32 x 32 colour images with crop and flip, one thread. Everything
+A resnet20, K = 100 categories, k = 20 selected (closed), generated 32 x 32 colour images with crop and flip. Everything
 is what training uses: batches, loop, stepper, mapped teacher logits in four views. Logits are drawn, with the label's
 raised as a trained teacher's would be, so that the plans have work to do. Epochs are interleaved, in an order that
 rotates. What is counted is the processor time of this process, which has one thread: on a quiet machine that is the
@@ -57,7 +57,7 @@ def generated(rows: int, folder: Path) -> tuple[Part, np.ndarray]:
 class Case:
     """One student and what it trains with; an epoch a call."""
 
-    def __init__(self, settings: dict[str, Any], part: Part, logits: np.ndarray, batch_size: int) -> None:
+    def __init__(self, model: str, settings: dict[str, Any], part: Part, logits: np.ndarray, batch_size: int) -> None:
         task = Task(list(range(SELECTED)), "closed").on([str(c) for c in range(K)])
         kind = objectives.find(settings["name"])
         self.batches = Batches(
@@ -75,7 +75,7 @@ class Case:
         chosen = {key: value for key, value in settings.items() if key != "name"}
         self.objective = kind(kind.Settings(**chosen), Context(task.ids, task.mode, self.batches.counts.double()))
         torch.manual_seed(0)
-        network = models.build("resnet20", channels=3, outputs=SELECTED, image_size=SIDE)
+        network = models.build(model, channels=3, outputs=SELECTED, image_size=SIDE)
         self.model = Classifier(network, MEAN, STD)
 
     def epoch(self) -> float:
@@ -96,10 +96,11 @@ class Case:
         return 1000 * (time.process_time() - began) / len(self.batches)
 
 
-def measured(rows: int, rounds: int, batch_size: int) -> dict[str, float]:
+def measured(model: str, rows: int, rounds: int, batch_size: int) -> dict[str, float]:
     """Median milliseconds a step, by objective; the first round warms up and does not count."""
     with tempfile.TemporaryDirectory() as folder:
-        cases = {name: Case(settings, *generated(rows, Path(folder)), batch_size) for name, settings in CASES.items()}
+        data = generated(rows, Path(folder))
+        cases = {name: Case(model, settings, *data, batch_size) for name, settings in CASES.items()}
         names, times = list(cases), {name: [] for name in cases}
         for turn in range(rounds + 1):
             shift = turn % len(names)
@@ -112,13 +113,14 @@ def measured(rows: int, rounds: int, batch_size: int) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="resnet20", help="the student's architecture")
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=6, help="measured epochs of each objective")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     for batch_size in (64, 128):
-        found = measured(options.rows, options.rounds, batch_size)
-        print(f"batch {batch_size}, resnet20, k = {SELECTED} of K = {K}")
+        found = measured(options.model, options.rows, options.rounds, batch_size)
+        print(f"batch {batch_size}, {options.model}, k = {SELECTED} of K = {K}")
         for name, taken in found.items():
             print(f"  {name:32} {taken:7.1f} ms a step  {taken / found['cross-entropy']:6.3f} of cross-entropy")
         print(f"objective cost: {found['selkd'] / found['cross-entropy']:.3f} (goal: at most {GOAL:g})", flush=True)
