@@ -48,6 +48,9 @@ def test_the_record_holds_what_comparisons_need(trained: Trained, taught: Worksp
     assert test["row"].is_unique
     validation = pd.read_parquet(trained.folder / "predictions-validation.parquet")
     assert not set(test["row"]) & set(validation["row"])
+    [begin] = [event for event in record.ledger.events() if event["event"] == "begin"]
+    assert set(begin["provenance"]) >= {"git", "versions", "hardware", "fingerprints"}
+    assert all(begin["provenance"]["fingerprints"][name] for name in ("data", "teacher", "evidence"))
     probe = pd.read_parquet(trained.folder / "probe.parquet")
     assert sum(c.startswith("teacher/") for c in probe) == 10
     assert sum(c.startswith("student/") for c in probe) == 5

@@ -181,16 +181,20 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "RunConfig":
-        needs = objectives.find(self.objective.name).needs_teacher and getattr(self.objective, "alpha", 1) > 0
-        if needs and self.teacher is None:
+        if self.needs_teacher and self.teacher is None:
             raise ValueError(f"teacher: objective {self.objective.name!r} needs one. Train it with `selkd teach`.")
-        if needs and self.data.augment.mixes and self.training.teacher == "stored":
+        if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
             raise ValueError(
                 "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
             )
         if self.training.precision == "fp16" and self.workers.device == "cpu":
             raise ValueError("training.precision: fp16 needs a GPU. Use bf16 or float32 with workers.device=cpu.")
         return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether training asks a teacher anything."""
+        return objectives.find(self.objective.name).needs_teacher and getattr(self.objective, "alpha", 1) > 0
 
     @property
     def key(self) -> str:

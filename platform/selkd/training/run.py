@@ -103,7 +103,8 @@ def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Ca
         conclude(setup, _trained(setup, on_epoch), None)
         return
     record = TrialRecord(workspace.runs / config.key)
-    record.begin(config.key, config.name, config.model_dump(mode="json"), _tags(config), provenance())
+    origin = provenance() | {"fingerprints": setup.fingerprints()}
+    record.begin(config.key, config.name, config.model_dump(mode="json"), _tags(config), origin)
     courier = Courier(record.folder, tracking_uri(workspace.root), config.experiment)
 
     def report(epoch: Epoch) -> None:

@@ -101,13 +101,7 @@ class Setup:
         size, rows = config.training.batch_size, len(self.task.part(part))
         if size > rows:
             raise UserError(f"training.batch_size: {size} is more than the task's {rows} training rows. Lower it.")
-        stored, online = None, None
-        if self.teacher is not None and objectives.find(config.objective.name).needs_teacher:
-            if config.training.teacher == "online":
-                online = self.teacher.logits
-            else:
-                evidence = self.evidence("train", config.training.views, config.data.augment)
-                stored = Stored(evidence["logits"], config.data.seed)
+        online = self.teacher is not None and config.needs_teacher and self.replayed is None
         return Batches(
             part,
             self.task,
@@ -118,9 +112,24 @@ class Setup:
             device=self.device,
             dtype=self.dtype,
             workers=self.workers,
-            stored=stored,
-            online=online,
+            stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
+            online=self.teacher.logits if self.teacher is not None and online else None,
         )
+
+    @cached_property
+    def replayed(self) -> Arrays | None:
+        """The teacher's logits over the views of the training rows, where training replays them."""
+        if self.teacher is None or not self.config.needs_teacher or self.config.training.teacher == "online":
+            return None
+        return self.evidence("train", self.config.training.views, self.config.data.augment)
+
+    def fingerprints(self) -> dict[str, str | None]:
+        """What the student is made from, by content."""
+        return {
+            "data": self.dataset.fingerprint,
+            "teacher": self.teacher.fingerprint if self.teacher else None,
+            "evidence": None if self.replayed is None else self.replayed.fingerprint,
+        }
 
     def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays:
         """The teacher's logits over one part; computed once, shared by every student."""
