@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.simplefilter("ignore")
     print(f"goal: at most {GOAL} times the plain kernel\n")
     print(row("B x K, iterations", ["ours, ms", "plain kernel, ms", "ratio"]) + "\n" + row("---", ["---:"] * 3))
-    for shape in SHAPES[:3]:
+    for shape in SHAPES:
         cell = make(shape, EPSILON)
         s, a, b, _ = cell.torch(torch.float32)
         plain, _ = plain_kernel(cell, False)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from benchmarks.transport.measure import Call, least, marginal_error, medians, one_thread, row, shown
-from benchmarks.transport.peers import BATCHED, SINGLE, Cell, Peer
+from benchmarks.transport.peers import SINGLE, Cell, Peer
 
 from selkd.transport import RowsAndColumns, solve
 
-SHAPES = ((64, 20), (256, 100), (1024, 1000), (256, 20, 50))
+SHAPES = ((64, 20), (256, 100), (1024, 1000))
 TITLES = ("forward", "forward + backward")
 EPSILONS = (1.0, 0.1, 0.01, 0.001)
 GOAL = 1e-6
@@ -22,7 +22,7 @@ SINGLE_DOWN_TO = 0.05  # below, no peer meets the error in float32
 
 
 def make(shape: tuple[int, ...], epsilon: float) -> Cell:
-    """Uniform scores in [0, 1] and uneven masses; 256 problems share their scores."""
+    """Uniform scores in [0, 1] and uneven masses; problems of a stack share their scores."""
     draw = np.random.default_rng(len(shape) * 1000 + shape[0])
     lead, (b, k) = shape[:-2], shape[-2:]
     scores = np.broadcast_to(draw.random((b, k), dtype=np.float32).astype(np.float64), shape).copy()
@@ -82,9 +82,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for index in options.shape or range(len(SHAPES)):
         shape = SHAPES[index]
         tables: list[dict[str, dict[float, float]]] = [{}, {}]
-        print(f"\n## {' x '.join(map(str, shape))}{' (shared scores)' * (len(shape) == 3)}, error at most {GOAL:.0e}")
+        print(f"\n## {' x '.join(map(str, shape))}, error at most {GOAL:.0e}")
         for epsilon in EPSILONS:
-            forward, backward, how = calls(make(shape, epsilon), SINGLE if len(shape) == 2 else BATCHED, budget)
+            forward, backward, how = calls(make(shape, epsilon), SINGLE, budget)
             for table, todo in zip(tables, (forward, backward), strict=True):
                 for name, value in medians(todo, budget).items():
                     table.setdefault(name, {})[epsilon] = value

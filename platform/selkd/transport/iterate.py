@@ -60,8 +60,10 @@ class Iteration:
             return _like(a, _first(self._annealed(*(part[None] for part in parts), started=gamma is not None)))
         patience = PATIENCE + a.numel() * b.shape[-1] / PATIENT if self.tolerance > 0 else torch.inf
         result = scale(logits, a, b, gamma, tolerance=self.tolerance, steps=self.steps, patience=patience)
+        if float(result.error.max()) <= self.tolerance:
+            return result
         left = self.steps - int(result.iterations.max())
-        if left <= 0 or bool((result.error <= self.tolerance).all()):
+        if left <= 0:
             return result
         if a.dim() == 1:
             end = self._ascended(logits[None], a[None], b[None], result.gamma[None], left)

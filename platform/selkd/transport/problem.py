@@ -64,7 +64,7 @@ def checked(scores: Tensor, constraint: Constraint, epsilon: Tensor | float) -> 
     if not (smallest > 0 and math.isfinite(largest)):
         raise ValueError(f"epsilon must be positive and finite, not {_show(eps)}")
     low, high = scores.detach().amin(-1), scores.detach().amax(-1)
-    ratio = float(((high - low) / eps.detach()[..., None]).max())
+    ratio = float(((high - low).amax(-1) / eps.detach()).max())
     if not math.isfinite(ratio):
         raise ValueError(f"scores {_shape(scores)} must be finite, and their range over epsilon too, not {ratio}")
     if not isinstance(constraint, Constraint):

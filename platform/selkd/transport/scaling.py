@@ -50,7 +50,7 @@ def scale(
     total = row_mass.sum(-1)
     batched = total.dim() > 0
     found = scaling = last = sums = torch.ones_like(col_mass)
-    error = torch.full_like(total, torch.inf)
+    error = total.new_full(total.shape, torch.inf)
     needed = torch.zeros_like(total, dtype=torch.int64)
     before, done, block = math.inf, 0, min(2, steps)
     while True:
