@@ -30,7 +30,7 @@ def train(
     from selkd.config import RunConfig
     from selkd.training.run import train as run
 
-    settings = RunConfig.read(config, overrides)
+    settings = RunConfig.read(config, overrides or [])
     with show.resumable(), show.progress(settings.name, quiet=json) as on_epoch:
         trained = run(settings, on_epoch=on_epoch, fresh=fresh)
     if json:
@@ -67,7 +67,7 @@ def teach(
     from selkd.training.teach import import_teacher
     from selkd.training.teach import teach as run
 
-    settings = RunConfig.read(config, overrides)
+    settings = RunConfig.read(config, overrides or [])
     if weights is not None:
         card = import_teacher(settings, weights)
     else:
