@@ -47,17 +47,17 @@ def least(
     return high
 
 
-def medians(calls: Mapping[str, Call], seconds: float, least_rounds: int = 3) -> dict[str, float]:
-    """Median milliseconds of each call, one after the other in turn for about `seconds`."""
+def medians(calls: Mapping[str, Call], seconds: float, least_rounds: int = 9) -> dict[str, float]:
+    """Median milliseconds of processor time of each call, in turn for about `seconds`: others may share the core."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()
     start = time.perf_counter()
     while time.perf_counter() - start < seconds or len(next(iter(times.values()), [0] * 9)) < least_rounds:
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             call()
-            times[name].append(1e3 * (time.perf_counter() - begin))
+            times[name].append(1e3 * (time.process_time() - begin))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
