@@ -29,6 +29,7 @@ NUMBERS = [
     ("training", "optimiser", "lr"),
     ("workers", "count"), ("student", "width"),
 ]  # fmt: skip
+LISTS = [("task", "categories"), ("training", "schedule", "milestones"), ("objective", "target")]
 WORDS = [
     ("task", "mode"), ("student", "model"), ("objective", "name"), ("training", "optimiser", "name"),
     ("training", "schedule", "name"), ("workers", "device"),
@@ -44,12 +45,13 @@ GROUPS = [
     ("training", "optimiser"),
 ]
 
+unfit = st.sampled_from([math.nan, math.inf, -math.inf, None, [], {}])
 words = st.text(st.characters(min_codepoint=97, max_codepoint=122), min_size=9, max_size=20)
 junk = st.one_of(
     words,
     st.lists(st.integers(), max_size=3),
     st.dictionaries(words, st.integers(), max_size=2),
-    st.sampled_from([-1, -1e9, math.nan, -math.inf, "", "1,5"]),
+    st.sampled_from([-1, -1e9, math.nan, math.inf, -math.inf, "", "1,5"]),
 )
 
 
@@ -69,6 +71,7 @@ def bomb(lines: int) -> str:
 
 broken_values = st.one_of(
     st.builds(changed, st.sampled_from(NUMBERS), junk),
+    st.builds(changed, st.sampled_from(LISTS), st.lists(unfit, min_size=1, max_size=3)),
     st.builds(changed, st.sampled_from(WORDS), st.one_of(words, st.integers(), st.lists(words, max_size=2))),
     st.builds(lambda group, key, value: changed((*group, key), value), st.sampled_from(GROUPS), words, junk),
     st.builds(changed, st.sampled_from([g for g in GROUPS if g]), st.integers()),
@@ -85,7 +88,7 @@ broken_text = st.one_of(
 
 
 def test_the_configuration_that_gets_broken_is_valid() -> None:
-    RunConfig.model_validate(VALID)
+    assert RunConfig.model_validate(VALID).key.startswith("s-")
 
 
 @settings(

@@ -19,7 +19,7 @@ from selkd.training.schedules import Schedule
 class Settings(BaseModel):
     """Unknown keys are refused; a configuration does not change after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -75,7 +75,7 @@ class TaskSettings(Settings):
 class StudentSettings(BaseModel):
     """The student's architecture; keys beside `model` are settings of its family."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     model: str = Field(default="cnn", description="Name of an architecture; the end of this page lists them.")
 

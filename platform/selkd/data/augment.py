@@ -23,7 +23,7 @@ ASPECT_LEVELS = 4096
 class Augmentation(BaseModel):
     """Random changes of training images; all are off by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     crop: int = Field(
         default=0, ge=0, le=64, description="Pixels of zero padding from which a window of the old size is cut."

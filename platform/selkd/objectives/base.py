@@ -51,7 +51,7 @@ class View:
 class ObjectiveSettings(BaseModel):
     """Settings that every objective has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     gamma: float = Field(
         default=1.0, ge=0, description="Weight of the truth term.", json_schema_extra={"search": [0.1, 1.0]}

@@ -11,7 +11,7 @@ from torch import nn
 class OptimiserSettings(BaseModel):
     """Which optimiser, and its constants."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW.")
     lr: float = Field(default=0.05, gt=0, description="Base learning rate; the schedule multiplies it.")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Schedule(BaseModel):
     """How the learning rate changes over training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["constant", "step", "cosine", "one-cycle"] = Field(
         default="cosine",
