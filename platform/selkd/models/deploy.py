@@ -12,24 +12,29 @@ from selkd.files import writing
 CARD = "card.json"
 
 
+def acceptance(logits: Tensor) -> Tensor:
+    """1 - p(not selected) of logits [N, k + 1], without cancellation: the number that a threshold is compared with."""
+    logits = logits.double()
+    return (logits[:, :-1].logsumexp(1) - logits[:, -1]).sigmoid()
+
+
 class Deployed(nn.Module):
     """Images [B, C, H, W] in [0, 1] to (answer [B], probabilities [B, o]); answer k means "not selected".
 
-    An open student rejects a row whose selected probability is below the threshold set on validation.
+    An open student rejects a row whose acceptance is below the threshold set on validation.
     """
 
     def __init__(self, classifier: nn.Module, selected: int, threshold: float | None) -> None:
         super().__init__()
         self.classifier, self.selected = classifier, selected
-        self.register_buffer("threshold", None if threshold is None else torch.tensor(threshold))
+        self.threshold = threshold
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        probabilities = self.classifier(images).softmax(1)
-        answer = probabilities[:, : self.selected].argmax(1)
+        logits = self.classifier(images)
+        answer = logits[:, : self.selected].argmax(1)
         if self.threshold is not None:
-            rejected = 1 - probabilities[:, -1] < self.threshold
-            answer = torch.where(rejected, self.selected, answer)
-        return answer, probabilities
+            answer = torch.where(acceptance(logits) < self.threshold, self.selected, answer)
+        return answer, logits.softmax(1)
 
 
 def export(student: Deployed, card: dict[str, object], shape: tuple[int, int, int], path: Path) -> float:

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional import classification as tm
 
+from selkd.models.deploy import acceptance
+
 BINS = 15
 """Bins of confidence in the calibration error (Guo et al. 2017)."""
 ABOVE_EVERY_SCORE = 2.0
@@ -42,7 +44,7 @@ def open_metrics(
     logits, labels, k = logits.double().cpu(), labels.cpu(), len(names)
     assert logits.shape == (len(labels), k + 1), (logits.shape, labels.shape, names)
     answers = logits.argmax(1)
-    score, inside = _score(logits), labels < k
+    score, inside = acceptance(logits), labels < k
     outside_share = _mean(~inside)
     found = {
         **_answers(answers, labels, k),
@@ -69,7 +71,7 @@ def rejection_threshold(logits: Tensor, labels: Tensor) -> float:
     k = logits.shape[1] - 1
     inside = labels < k
     correct = logits[:, :k].argmax(1) == labels
-    scores, place = _score(logits).unique(return_inverse=True)
+    scores, place = acceptance(logits).unique(return_inverse=True)
 
     def below(rows: Tensor) -> Tensor:
         """How many of `rows` each candidate rejects: the first none, the last all."""
@@ -91,11 +93,6 @@ def rejection_threshold(logits: Tensor, labels: Tensor) -> float:
 def confusion(predictions: Tensor, labels: Tensor, n: int) -> Tensor:
     """Counts [n, n]: rows are labels, columns predictions."""
     return torch.bincount(labels.cpu() * n + predictions.cpu(), minlength=n * n).view(n, n)
-
-
-def _score(logits: Tensor) -> Tensor:
-    """1 - p(not selected), without the cancellation."""
-    return (logits[:, :-1].logsumexp(1) - logits[:, -1]).sigmoid()
 
 
 def _answers(answers: Tensor, labels: Tensor, k: int) -> dict[str, float]:
