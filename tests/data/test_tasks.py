@@ -97,3 +97,10 @@ def test_open_task_without_anything_to_reject_is_refused(selected: Sequence[str]
 def test_unknown_mode_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'closed'"):
         Task("all", "close")  # pyright: ignore[reportArgumentType]
+
+
+def test_an_open_task_needs_its_own_answer_to_be_no_category() -> None:
+    names = ("cat", "not selected", "dog")
+    with pytest.raises(UserError, match="is called so. Rename the category"):
+        Task(["cat"], "open").on(names)
+    assert Task(["cat", "not selected"]).on(names).k == 2

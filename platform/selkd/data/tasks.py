@@ -44,6 +44,11 @@ class Task:
                 f"mode: an open task needs a category that is not selected, and all {len(names)} are. "
                 "Use mode closed, or select fewer."
             )
+        if self.mode == "open" and NOT_SELECTED in names:
+            raise UserError(
+                f"mode: an open student answers {NOT_SELECTED!r}, and a category of the data is called so. "
+                "Rename the category, or use mode closed."
+            )
         return TaskView(self, names, torch.tensor(ids))
 
     def _selected(self, names: tuple[str, ...], superclasses: Mapping[str, Sequence[str]]) -> list[int]:
