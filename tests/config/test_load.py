@@ -54,6 +54,13 @@ def test_overrides_reach_nested_keys_without_touching_the_original() -> None:
     assert base == {"objective": {"name": "kd", "alpha": 1}}
 
 
+def test_an_objective_named_alone_takes_overrides() -> None:
+    base = {"objective": "kd"}
+    assert override(base, ["objective.temperature=2"]) == {"objective": {"name": "kd", "temperature": 2}}
+    assert override(base, ["objective=selkd", "objective.alpha=3"]) == {"objective": {"name": "selkd", "alpha": 3}}
+    assert base == {"objective": "kd"}
+
+
 @pytest.mark.parametrize("bad", ["novalue", "=3", "a..b=1", "objective.alpha.x=1", "a=[1"])
 def test_a_broken_override_is_quoted(bad: str) -> None:
     with pytest.raises(UserError):

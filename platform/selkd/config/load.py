@@ -90,7 +90,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """A copy of `config` with dotted settings such as `objective.epsilon=2` applied; values are read as YAML."""
+    """A copy of `config` with dotted settings such as `objective.epsilon=2` applied; values are read as YAML.
+
+    An objective given by its name alone becomes a group, so that its settings have a place.
+    """
     merged = _copy(config)
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -98,6 +101,8 @@ def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
             raise UserError(f"{setting!r}: write an override as key=value, for example objective.epsilon=2")
         *parents, leaf = key.split(".")
         place = merged
+        if parents == ["objective"] and isinstance(merged.get("objective"), str):
+            merged["objective"] = {"name": merged["objective"]}
         for depth, parent in enumerate(parents, 1):
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
