@@ -101,6 +101,6 @@ def test_unknown_mode_is_refused_with_the_nearest() -> None:
 
 def test_an_open_task_needs_its_own_answer_to_be_no_category() -> None:
     names = ("cat", "not selected", "dog")
-    with pytest.raises(UserError, match="is called so. Rename the category"):
+    with pytest.raises(UserError, match=r"is called so\. Rename the category"):
         Task(["cat"], "open").on(names)
     assert Task(["cat", "not selected"]).on(names).k == 2
