@@ -24,6 +24,8 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1] + [1] * (input.dim() - 2)
         values = input if input.dtype == torch.float64 else input.float()
         count = self.workers.sum_(values.new_tensor(float(values.numel() // self.num_features)))
+        if count == 1:
+            raise ValueError("expected more than 1 value per channel when training")
         mean = self.workers.sum(values.sum(axes)) / count
         centred = values - mean.view(shape)
         variance = self.workers.sum(centred.square().sum(axes)) / count

@@ -1,23 +1,34 @@
 """What is kept of a finished student: its scores, its answers, figures, and the student itself."""
 
+import pandas as pd
+
 from selkd.files import writing
 from selkd.models.classifier import Classifier
 from selkd.tracking import StudentCard, TrialRecord, save_student
 from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
-from selkd.training.evaluation import costs, probe, scored, scored_teacher
+from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
 from selkd.training.setup import Setup
 
 
-def conclude(setup: Setup, student: Classifier, record: TrialRecord | None) -> None:
+def conclude(setup: Setup, student: Classifier, record: TrialRecord) -> None:
     """Score the finished student, read the test split once, and write what later comparisons need."""
     validation = scored(setup, student, setup.splits.validation)
     threshold = validation.threshold()
-    if record is not None:
-        record.count_test_read()
+    setup.workers.lead(record.count_test_read)
     test = scored(setup, student, setup.splits.test)
     probed = probe(setup, student)
-    if record is None:
-        return
+    setup.workers.lead(lambda: _write(setup, student, record, validation, test, probed, threshold))
+
+
+def _write(
+    setup: Setup,
+    student: Classifier,
+    record: TrialRecord,
+    validation: Scored,
+    test: Scored,
+    probed: pd.DataFrame,
+    threshold: float | None,
+) -> None:
     found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
     found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
     if setup.teacher is not None:

@@ -72,10 +72,13 @@ class Loop:
         while step < self.total_steps:
             epoch, stop = step // per_epoch, min((step // per_epoch + 1) * per_epoch, self.total_steps)
             metrics = self._train_epoch(stepper, epoch, step, stop)
+            if not all(v.isfinite().all() for v in trained.state_dict().values() if v.is_floating_point()):
+                raise self._not_finite(stop - 1, "a parameter", math.nan)
             step = stop
             metrics |= {f"validation/{k}": v for k, v in self._validated().items()}
-            better = metrics[f"validation/{self.score}"] > best
-            best = metrics[f"validation/{self.score}"] if better else best
+            score = metrics[f"validation/{self.score}"]
+            better = score > best or best == -math.inf  # a score that is never defined makes the last epoch the best
+            best = max(best, score) if math.isfinite(score) else best
             state = {
                 "trained": trained.state_dict(), "optimiser": optimiser.state_dict(),
                 "scaler": scaler.state_dict(), "step": step, "best": best,
@@ -109,8 +112,14 @@ class Loop:
 
     def _terms(self, batch: Batch) -> dict[str, Tensor]:
         self.keys.seed, self.keys.step, self.keys.ids = self.seed, batch.step, batch.ids
-        with self._autocast():
-            student = self.model(batch.images)
+        try:
+            with self._autocast():
+                student = self.model(batch.images)
+        except ValueError as error:
+            raise UserError(
+                f"training.batch_size: {self.batches.batch_size} leaves a batch of {batch.size} rows, and the student "
+                f"refuses it ({error}). Choose another size."
+            ) from error
         view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
         try:
             return self.objective.terms(view)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
-from selkd.tracking import TrialRecord
+from selkd.tracking import TrialRecord, provenance
 from selkd.training.loop import Epoch
 from selkd.training.run import ended_in, work
 from selkd.training.setup import device_of
@@ -49,27 +50,40 @@ def started(cpus: float) -> Iterator[Any]:
 def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
     """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
     workers = config.workers
-    with started(workers.count * workers.cpus):
+    with started(workers.count * workers.cpus) as running:
         from ray.train import FailureConfig, ScalingConfig
         from ray.train import RunConfig as RayRunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
         on_gpu = device_of(config).type == "cuda"
+        gpus = running.cluster_resources().get("GPU", 0)
+        if on_gpu and workers.count * workers.gpus > gpus:
+            raise UserError(
+                f"workers: {workers.count} workers of {workers.gpus:g} GPUs are more than the {gpus:g} there are. "
+                "Lower workers.count or workers.gpus."
+            )
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
+        folder = workspace.runs / config.key
+        storage = folder / "ray"
+        settings = {
+            "config": config.model_dump(mode="json"),
+            "workspace": str(workspace.root),
+            "origin": provenance(),
+        }
         trainer = TorchTrainer(
             _loop,
-            train_loop_config={"config": config.model_dump(mode="json"), "workspace": str(workspace.root)},
+            train_loop_config=settings,
             torch_config=TorchConfig(backend="nccl" if on_gpu and workers.gpus >= 1 else "gloo"),
             scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=on_gpu, resources_per_worker=resources),
             run_config=RayRunConfig(
                 name=f"{config.key}-{os.getpid()}-{time.time_ns()}",
-                storage_path=str(workspace.root / "ray"),
+                storage_path=str(storage),
                 failure_config=FailureConfig(max_failures=workers.retries),
             ),
         )
-        folder = workspace.runs / config.key
         with ended_in(TrialRecord(folder)), _progress(config, folder, on_epoch), _interrupts():
             problem = trainer.fit().return_value
+    shutil.rmtree(storage, ignore_errors=True)
     if problem:
         raise UserError(problem)
 
@@ -78,7 +92,7 @@ def _loop(settings: dict[str, Any]) -> str | None:
     """What each worker runs. A user's mistake is returned, not raised: Ray would try it again."""
     config = RunConfig.model_validate(settings["config"])
     try:
-        work(config, Workspace(Path(settings["workspace"])), Workers.current(), lambda _: None)
+        work(config, Workspace(Path(settings["workspace"])), Workers.current(), lambda _: None, settings["origin"])
     except UserError as error:
         return str(error)
     return None

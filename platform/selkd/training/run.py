@@ -23,7 +23,7 @@ from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
-DELIVERY_PATIENCE = 20.0
+DELIVERY_PATIENCE = 5.0
 LOCK = ".lock"
 
 
@@ -54,11 +54,16 @@ def train(
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
     with _alone(folder):
-        if fresh:
-            _forget(folder)
+        record = TrialRecord(folder)
+        if fresh or record.status == "finished":
+            setup = Setup.of(config, workspace, Workers(), device_of(config))
+            if fresh:
+                _forget(folder)
+            else:
+                same_origin(record, setup)
         if TrialRecord(folder).status != "finished":
             if config.workers.count == 1:
-                work(config, workspace, Workers(), on_epoch)
+                work(config, workspace, Workers(), on_epoch, provenance())
             else:
                 from selkd.training.ray_entry import train_with_ray
 
@@ -95,28 +100,65 @@ def _forget(folder: Path) -> None:
             path.unlink()
 
 
-def work(config: RunConfig, workspace: Workspace, workers: Workers, on_epoch: Callable[[Epoch], None]) -> None:
+def work(
+    config: RunConfig,
+    workspace: Workspace,
+    workers: Workers,
+    on_epoch: Callable[[Epoch], None],
+    origin: dict[str, Any],
+) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
-    torch.set_num_threads(config.training.threads)
+    with _threads(config.training.threads):
+        setup = workers.together(lambda: _prepared(config, workspace, workers))
+        record = TrialRecord(workspace.runs / config.key)
+        begun = origin | {"fingerprints": setup.fingerprints()}
+        settings = config.model_dump(mode="json")
+        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(config), begun))
+        if not workers.first:
+            conclude(setup, _trained(setup, on_epoch), record)
+            return
+        courier = Courier(record.folder, tracking_uri(workspace.root), config.experiment)
+
+        def report(epoch: Epoch) -> None:
+            record.log(epoch.epoch, epoch.metrics)
+            courier.poke()
+            on_epoch(epoch)
+
+        try:
+            with ended_in(record):
+                conclude(setup, _trained(setup, report), record)
+        finally:
+            courier.close(DELIVERY_PATIENCE)
+
+
+def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setup:
     setup = Setup.of(config, workspace, workers, device_of(config))
-    if not workers.first:
-        conclude(setup, _trained(setup, on_epoch), None)
-        return
-    record = TrialRecord(workspace.runs / config.key)
-    origin = provenance() | {"fingerprints": setup.fingerprints()}
-    record.begin(config.key, config.name, config.model_dump(mode="json"), _tags(config), origin)
-    courier = Courier(record.folder, tracking_uri(workspace.root), config.experiment)
+    same_origin(TrialRecord(workspace.runs / config.key), setup)
+    setup.fingerprints()  # computes the evidence
+    return setup
 
-    def report(epoch: Epoch) -> None:
-        record.log(epoch.epoch, epoch.metrics)
-        courier.poke()
-        on_epoch(epoch)
 
+def same_origin(record: TrialRecord, setup: Setup) -> None:
+    """Refuse to go on, or to answer, with data or a teacher that changed since the run began."""
+    begun = [event for event in record.ledger.events() if event["event"] == "begin"]
+    before = begun[-1]["provenance"].get("fingerprints", {}) if begun else {}
+    now = {"data": setup.dataset.fingerprint, "teacher": setup.teacher.fingerprint if setup.teacher else None}
+    for name, value in now.items():
+        if name in before and before[name] != value:
+            raise UserError(
+                f"{record.folder.name}: its {name} changed since it began. Use another name, or --fresh to train again."
+            )
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """This many CPU threads, and afterwards what the caller had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        with ended_in(record):
-            conclude(setup, _trained(setup, report), record)
+        yield
     finally:
-        courier.close(DELIVERY_PATIENCE)
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -164,7 +206,12 @@ def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True
     )
     checkpoints = Checkpoints(setup.workspace.runs / config.key / "checkpoints") if keep else None
     loop.fit(checkpoints, report)
-    if checkpoints is not None and config.training.keep == "best" and (best := checkpoints.best()) is not None:
+    if checkpoints is not None and config.training.keep == "best":
+        best = checkpoints.best()
+        if best is None:
+            raise UserError(
+                f"{checkpoints.folder}: the best checkpoint is damaged. Set training.keep=last, or use --fresh."
+            )
         mine = {k.removeprefix("model."): v for k, v in best["trained"].items() if k.startswith("model.")}
         student.load_state_dict(mine)
     return student

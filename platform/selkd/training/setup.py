@@ -1,5 +1,6 @@
 """From a configuration to what a loop needs: data, teacher, evidence, network, objective."""
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +60,9 @@ class Setup:
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
             _same_categories(teacher, dataset)
+        size, rows = config.training.batch_size, len(task.part(splits.train))
+        if size > rows:
+            raise UserError(f"training.batch_size: {size} is more than the task's {rows} training rows. Lower it.")
         return cls(config, workspace, workers, device, dataset, splits, task, teacher)
 
     @property
@@ -98,14 +102,11 @@ class Setup:
 
     def batches(self) -> Batches:
         config, part = self.config, self.splits.train
-        size, rows = config.training.batch_size, len(self.task.part(part))
-        if size > rows:
-            raise UserError(f"training.batch_size: {size} is more than the task's {rows} training rows. Lower it.")
         online = self.teacher is not None and config.needs_teacher and self.replayed is None
         return Batches(
             part,
             self.task,
-            batch_size=size,
+            batch_size=config.training.batch_size,
             seed=config.seed,
             augmentation=config.data.augment,
             fill=torch.tensor(self.dataset.mean),
@@ -113,8 +114,13 @@ class Setup:
             dtype=self.dtype,
             workers=self.workers,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
-            online=self.teacher.logits if self.teacher is not None and online else None,
+            online=self._online_teacher().logits if online else None,
         )
+
+    def _online_teacher(self) -> Teacher:
+        """The teacher in the run's precision, so that its answers do not depend on how a batch is shared."""
+        assert self.teacher is not None
+        return Teacher(copy.deepcopy(self.teacher.classifier).to(self.dtype), self.teacher.card)
 
     @cached_property
     def replayed(self) -> Arrays | None:

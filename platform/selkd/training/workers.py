@@ -6,7 +6,7 @@ batch statistics and metrics are all-reduced by addition, never averaged.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from selkd.errors import UserError
 from selkd.transport import gather_rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,25 @@ class Workers:
         return value
 
     def lead(self, action: Callable[[], None]) -> None:
-        """The first rank acts and the others wait; a UserError is raised on all of them, so that nobody hangs."""
+        """The first rank acts and the others wait; what it raises is raised on all of them, so that nobody hangs."""
+        self.together(action if self.first else lambda: None)
+
+    def together(self, action: Callable[[], T]) -> T:
+        """Every rank acts; if one raises, all raise."""
         if self.size == 1:
-            action()
-            return
-        problem = None
-        if self.first:
-            try:
-                action()
-            except UserError as error:
-                problem = str(error)
-        box = [problem]
-        dist.broadcast_object_list(box)
-        if box[0] is not None:
-            raise UserError(box[0])
+            return action()
+        result, fault = None, None
+        try:
+            result = action()
+        except Exception as error:
+            fault = error
+        told: list[Any] = [None] * self.size
+        dist.all_gather_object(told, fault and (str(fault) or type(fault).__name__))
+        if fault is not None:
+            raise fault
+        if any(told):
+            raise UserError(next(text for text in told if text))
+        return cast(T, result)
 
 
 class _Sum(torch.autograd.Function):
