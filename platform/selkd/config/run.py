@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from selkd import models, objectives
+from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
 from selkd.files import fingerprint
@@ -189,6 +190,7 @@ class RunConfig(Settings):
             )
         if self.training.precision == "fp16" and self.workers.device == "cpu":
             raise ValueError("training.precision: fp16 needs a GPU. Use bf16 or float32 with workers.device=cpu.")
+        refuse_what_cannot_act(self)
         return self
 
     @property

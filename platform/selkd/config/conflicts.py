@@ -1,0 +1,45 @@
+"""Options that cannot act beside others: a value that differs from its default and would do nothing is refused."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from selkd.config.run import RunConfig
+
+CLOSED_ONLY = ("teacher_columns", "student_columns", "target")
+OPEN_ONLY = ("mass", "normalise")
+NOT_OFFICIAL = ("epsilon", *CLOSED_ONLY, *OPEN_ONLY, "tolerance", "max_iterations")
+
+Conflict = tuple[str, BaseModel, tuple[str, ...], str, str]
+"""Group of the keys, its settings, the keys that cannot act, what keeps them from it, and what lets them."""
+
+
+def refuse_what_cannot_act(config: "RunConfig") -> None:
+    """Defaults are not refused: the record of a run holds them all."""
+    for group, settings, names, reason, remedy in _conflicts(config):
+        for name in names:
+            field = type(settings).model_fields.get(name)
+            if field is not None and (value := getattr(settings, name)) != field.default:
+                key = f"{group}.{name}"
+                raise ValueError(f"{key}: {value!r} does nothing with {reason}. Remove {key}, or set {remedy}.")
+
+
+def _conflicts(config: "RunConfig") -> Iterator[Conflict]:
+    objective, training = config.objective, config.training
+    if getattr(objective, "parity", None):
+        yield "objective", objective, NOT_OFFICIAL, f"objective.parity: {objective.parity}", "objective.parity=null"
+    if config.task.mode == "open":
+        yield "objective", objective, CLOSED_ONLY, "task.mode: open", "task.mode=closed"
+    else:
+        yield "objective", objective, OPEN_ONLY, "task.mode: closed", "task.mode=open"
+    columns = {getattr(objective, name, None) for name in ("teacher_columns", "student_columns")}
+    if "target" not in columns:
+        reason = "neither objective.teacher_columns nor objective.student_columns: target"
+        yield "objective", objective, ("target",), reason, "objective.teacher_columns=target"
+    if training.schedule.name != "step":
+        reason = f"training.schedule.name: {training.schedule.name}"
+        yield "training.schedule", training.schedule, ("milestones", "factor"), reason, "training.schedule.name=step"
+    if training.teacher == "online":
+        yield "training", training, ("views",), "training.teacher: online", "training.teacher=stored"
