@@ -48,16 +48,23 @@ def sync(json: show.Json = False) -> None:
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="Port of the page.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default admits this machine only.")
     ] = "127.0.0.1",
 ) -> None:
-    """Open MLflow's pages on the recorded students. Ctrl-C ends it."""
+    """Open MLflow's pages on the recorded students. Ctrl-C ends it.
+
+    Where MLFLOW_TRACKING_URI names a server, its pages are there already: the address is printed.
+    """
     from selkd.config import Workspace
     from selkd.tracking import tracking_uri
+    from selkd.tracking.provenance import without_password
 
     uri = tracking_uri(Workspace.default().root)
-    show.out.print(f"http://{host}:{port} shows {uri}", highlight=False)
+    if uri.startswith(("http://", "https://")):
+        show.out.print(f"{without_password(uri)} shows the recorded students.", markup=False, highlight=False)
+        return
+    show.out.print(f"http://{host}:{port} shows {without_password(uri)}", markup=False, highlight=False)
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])

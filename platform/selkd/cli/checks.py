@@ -88,12 +88,15 @@ def data() -> Check:
 
 def mlflow() -> Check:
     from selkd.tracking import reachable, tracking_uri
+    from selkd.tracking.provenance import without_password
 
     uri = tracking_uri(Workspace.default().root)
-    problem = reachable(uri)
+    problem, shown = reachable(uri), without_password(uri)
     if problem:
-        return Check("mlflow", "note", f"{uri}: {problem}", "Training goes on without it; `selkd sync` delivers later.")
-    return Check("mlflow", "ok", uri)
+        return Check(
+            "mlflow", "note", f"{shown}: {problem}", "Training goes on without it; `selkd sync` delivers later."
+        )
+    return Check("mlflow", "ok", shown)
 
 
 def ray() -> Check:
