@@ -24,6 +24,8 @@ ROWS = 256  # images decoded at a time
 
 def find(student: str, workspace: Workspace | None = None) -> Path:
     """The folder of a student, by run key, unique beginning of a key, or path."""
+    if not student:
+        raise UserError("student: the name is empty. Give a run's key, or a folder that holds a student.")
     runs = (workspace or Workspace.default()).runs
     for folder in (Path(student), Path(student) / "student", runs / student / "student"):
         if (folder / "card.json").is_file():
@@ -51,6 +53,11 @@ def evaluate(
     folder = find(student, workspace)
     classifier, card = load_student(folder)
     record = TrialRecord(folder.parent)
+    if record.status is None:
+        raise UserError(
+            f"{folder}: no record beside this student, so its rows are unknown. Evaluate it by its run's key, "
+            "or inside its run's folder."
+        )
     config = RunConfig.model_validate(record.config)
     setup = Setup.of(config, workspace, Workers(), device_of(config))
     if part == "test":

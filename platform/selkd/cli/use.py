@@ -1,9 +1,10 @@
 """`selkd evaluate`, `selkd predict` and `selkd export`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from selkd.cli import show
 
@@ -40,17 +41,30 @@ def predict(
 
     **Example**: `selkd predict open-selkd-1f3a5c7e90 photos/ --output answers.csv`
     """
+    from selkd.files import writing
     from selkd.students import predict as run
 
     frame = run(student, images)
+    answers = frame.to_dict("records")
     if output is not None:
-        frame.to_csv(output, index=False)
-        show.out.print(f"{len(frame)} answers in {output}", highlight=False)
-    elif json:
-        show.print_json(frame.to_dict("records"))
+        with writing(output) as part:
+            frame.to_csv(part, index=False)
+    if json:
+        show.print_json(answers)
+    elif output is not None:
+        show.out.print(f"{len(frame)} answers in {output}", markup=False, highlight=False)
     else:
-        rows = [[r["file"], r["category"], show.number(r[f"p/{r['category']}"])] for r in frame.to_dict("records")]
-        show.table(student, ["file", "category", "probability"], rows)
+        rows = [[escape(str(answer["file"])), escape(str(answer["category"])), _sure(answer)] for answer in answers]
+        show.table(escape(student), ["file", "category", "probability"], rows)
+
+
+def _sure(answer: dict[Any, Any]) -> str:
+    """The probability of the answer; of a rejected row, what the threshold was compared with."""
+    from selkd.data.tasks import NOT_SELECTED
+
+    if answer["rejected"]:
+        return f"acceptance {show.number(1 - answer[f'p/{NOT_SELECTED}'])}"
+    return show.number(answer[f"p/{answer['category']}"])
 
 
 def export(

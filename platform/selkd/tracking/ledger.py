@@ -49,8 +49,15 @@ class Ledger:
 
     def events(self) -> list[Event]:
         """Every event so far; only what was added since the last call is read."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             self._read()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be read ({error.strerror}). Restore the file from a copy, "
+                "or delete the folder and run again."
+            ) from None
         return list(self._events)
 
     def append(self, kind: str, **fields: Any) -> Event:
