@@ -61,13 +61,17 @@ class Row:
     metrics: dict[str, tuple[float, float | None]]
 
 
-def write_configurations(folder: Path) -> dict[str, Path]:
-    """The demonstration's configurations as files, ready to change and run again."""
-    written = {"teacher": teacher_config()}
-    written |= {f"{m}-{o}": student_config(m, o) for m in COMPARED for o in OBJECTIVES}
-    for name, content in written.items():
-        write_bytes(folder / f"{name}.yaml", yaml.safe_dump(content, sort_keys=False).encode())
-    return {name: folder / f"{name}.yaml" for name in written}
+def configurations() -> dict[str, dict[str, Any]]:
+    """What the demonstration runs, by name."""
+    return {"teacher": teacher_config()} | {f"{m}-{o}": student_config(m, o) for m in COMPARED for o in OBJECTIVES}
+
+
+def write_configurations(folder: Path) -> None:
+    """The demonstration's configurations as files, ready to change and run again; what is there already is kept."""
+    for name, content in configurations().items():
+        path = folder / f"{name}.yaml"
+        if not path.exists():
+            write_bytes(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def run(workspace: Workspace, on_start: Callable[[str], Hear]) -> Iterator[tuple[str, Trained]]:
@@ -75,13 +79,14 @@ def run(workspace: Workspace, on_start: Callable[[str], Hear]) -> Iterator[tuple
 
     `on_start` is given a run's title and returns what hears of its epochs; a run that was finished before has none.
     """
-    files = write_configurations(workspace.root / "demo")
-    teacher = RunConfig.read(files.pop("teacher"))
+    write_configurations(workspace.root / "demo")
+    students = configurations()
+    teacher = RunConfig.of(students.pop("teacher"))
     teach(teacher, workspace, on_epoch=on_start("teacher"))
     yield "teacher", result(workspace, teacher)
-    for name, path in files.items():
+    for name, content in students.items():
         for seed in SEEDS:
-            config = RunConfig.read(path, [f"seed={seed}"])
+            config = RunConfig.of({**content, "seed": seed})
             yield name, train(config, workspace, on_epoch=on_start(f"{name}, seed {seed}"))
 
 

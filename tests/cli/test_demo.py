@@ -1,12 +1,14 @@
 """The demonstration's face: tables that fit a terminal, progress that says what was done and what was there before."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from selkd import demo as library
 from selkd.cli import demo, show
+from selkd.config import RunConfig
 from selkd.training.loop import Epoch
 
 
@@ -28,6 +30,15 @@ def test_tables_fit_80_columns_with_the_widest_numbers(mode: str, monkeypatch: p
         [line] = [line for line in lines if row.name in line]
         assert line.count(" ± ") == len(metrics)
     assert all(demo.COLUMNS[name] in text.getvalue() for name in metrics)
+
+
+def test_configurations_that_a_user_changed_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "open-selkd.yaml").write_text("name: mine\n")
+    library.write_configurations(tmp_path)
+    assert (tmp_path / "open-selkd.yaml").read_text() == "name: mine\n"
+    for name, content in library.configurations().items():
+        if name != "open-selkd":
+            assert RunConfig.read(tmp_path / f"{name}.yaml") == RunConfig.of(content)
 
 
 def test_a_run_that_was_finished_before_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
