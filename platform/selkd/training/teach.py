@@ -10,7 +10,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import TeacherCard, TeacherRepository
-from selkd.tracking import load_student
+from selkd.tracking import TrialRecord, load_student
 from selkd.training.evaluation import Scored, scored
 from selkd.training.loop import Epoch
 from selkd.training.run import train
@@ -27,6 +27,7 @@ def teach(
     """Train a teacher and keep it under the configuration's name."""
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     _all_categories(config)
+    _name_is_free(config, workspace)
     trained = train(config, workspace, on_epoch=on_epoch)
     classifier, _ = load_student(trained.student)
     return _keep(_setup(config, workspace), classifier)
@@ -42,6 +43,20 @@ def import_teacher(
     classifier = setup.student()
     TeacherRepository.read_weights(classifier.network, weights)
     return _keep(setup, classifier)
+
+
+def _name_is_free(config: RunConfig, workspace: Workspace) -> None:
+    """Refuse a taken name before any training, unless the finished run of this very configuration made the teacher."""
+    teachers = TeacherRepository(workspace.teachers)
+    if config.name not in teachers.names():
+        return
+    student = workspace.runs / config.key / "student"
+    finished = TrialRecord(student.parent).status == "finished"
+    if not finished or load_student(student)[1].weights_sha256 != teachers.load(config.name).card.weights_sha256:
+        raise UserError(
+            f"name: a different teacher {config.name!r} exists. "
+            f"Choose another name or delete {teachers.path(config.name)}."
+        )
 
 
 def _keep(setup: Setup, classifier: Classifier) -> TeacherCard:
