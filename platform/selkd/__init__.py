@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from selkd.config import RunConfig, Workspace
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
-    from selkd.students import evaluate, export, predict
+    from selkd.students import Evaluated, evaluate, export, predict
+    from selkd.tracking.courier import sync
     from selkd.training.run import Trained, train
     from selkd.training.teach import import_teacher, teach
 
@@ -23,9 +24,11 @@ _HOMES = {
     "from_arrays": "arrays",
     "load": "data",
     "UserError": "errors",
+    "Evaluated": "students",
     "evaluate": "students",
     "export": "students",
     "predict": "students",
+    "sync": "tracking.courier",
     "Trained": "training.run",
     "train": "training.run",
     "import_teacher": "training.teach",
@@ -33,8 +36,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Dataset", "RunConfig", "Task", "Trained", "UserError", "Workspace", "evaluate", "export", "from_arrays",
-    "import_teacher", "load", "predict", "teach", "train",
+    "Dataset", "Evaluated", "RunConfig", "Task", "Trained", "UserError", "Workspace", "evaluate", "export",
+    "from_arrays", "import_teacher", "load", "predict", "sync", "teach", "train",
 ]  # fmt: skip
 
 

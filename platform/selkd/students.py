@@ -1,6 +1,7 @@
 """Recorded students put to use: score again, predict, export."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,18 @@ from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
 ROWS = 256  # images decoded at a time
+
+
+PartName = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Metrics of a recorded student on a part of its run's rows."""
+
+    key: str
+    part: PartName
+    metrics: dict[str, float]
 
 
 def find(student: str, workspace: Workspace | None = None) -> Path:
@@ -45,9 +58,7 @@ def deployed(student: str, workspace: Workspace | None = None) -> tuple[Deployed
     return Deployed(classifier, len(card.categories), card.threshold).eval(), card
 
 
-def evaluate(
-    student: str, part: Literal["validation", "test"] = "validation", workspace: Workspace | None = None
-) -> dict[str, float]:
+def evaluate(student: str, part: PartName = "validation", workspace: Workspace | None = None) -> Evaluated:
     """Metrics of a recorded student on a part of its run's rows; each reading of the test split is counted."""
     workspace = workspace or Workspace.default()
     folder = find(student, workspace)
@@ -63,7 +74,8 @@ def evaluate(
     if part == "test":
         record.count_test_read()
     model = classifier.to(setup.device, setup.dtype)
-    return scored(setup, model, getattr(setup.splits, part)).metrics(card.threshold)
+    metrics = scored(setup, model, getattr(setup.splits, part)).metrics(card.threshold)
+    return Evaluated(record.folder.resolve().name, part, metrics)
 
 
 @torch.no_grad()

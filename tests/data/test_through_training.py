@@ -50,7 +50,7 @@ def mine(workspace: Workspace) -> str:
 def test_a_student_of_kept_arrays_is_evaluated_later(mine: str, workspace: Workspace) -> None:
     trained = selkd.train(config(mine), workspace)
     again = selkd.evaluate(trained.key, workspace=workspace)
-    assert again["nll"] == pytest.approx(trained.metrics["validation/nll"], rel=1e-6)
+    assert again.metrics["nll"] == pytest.approx(trained.metrics["validation/nll"], rel=1e-6)
 
 
 @pytest.fixture

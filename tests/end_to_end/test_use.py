@@ -103,9 +103,12 @@ def test_evaluating_again_gives_the_recorded_metrics_and_counts_the_reading(
 ) -> None:
     before = TrialRecord(trained.folder).test_reads
     found = library.evaluate(trained.key, "test", taught)
-    assert found["balanced_at_threshold"] == pytest.approx(trained.metrics["test/balanced_at_threshold"], abs=1e-6)
+    assert (found.key, found.part) == (trained.key, "test")
+    assert found.metrics["balanced_at_threshold"] == pytest.approx(
+        trained.metrics["test/balanced_at_threshold"], abs=1e-6
+    )
     assert TrialRecord(trained.folder).test_reads == before + 1
-    assert library.evaluate(trained.key, "validation", taught)["balanced"] == pytest.approx(
+    assert library.evaluate(trained.key, "validation", taught).metrics["balanced"] == pytest.approx(
         trained.metrics["validation/balanced"], abs=1e-6
     )
 

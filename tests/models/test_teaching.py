@@ -28,6 +28,8 @@ def test_a_taken_name_is_refused_before_training(tmp_path: Path) -> None:
         heard.append(epoch)
 
     card = teach(CONFIG, workspace, on_epoch=hear)
+    assert card.metrics["validation/accuracy"] == card.validation_accuracy
+    assert card.metrics["validation/accuracy/three"] == card.accuracy["three"]
     first = len(heard)
     assert first > 0
     assert teach(CONFIG, workspace, on_epoch=hear) == card

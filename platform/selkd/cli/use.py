@@ -24,7 +24,7 @@ def evaluate(
     """
     from selkd.students import evaluate as run
 
-    metrics = run(student, part)
+    metrics = run(student, part).metrics
     if json:
         show.print_json(metrics)
         return

@@ -46,6 +46,12 @@ class TeacherCard(NetworkCard):
         return self
 
     @property
+    def metrics(self) -> dict[str, float]:
+        """What the teacher scores, named as in the record of a run."""
+        each = {f"validation/accuracy/{name}": value for name, value in self.accuracy.items()}
+        return {"validation/accuracy": self.validation_accuracy, **each}
+
+    @property
     def fingerprint(self) -> str:
         """Equal for teachers that answer alike: weights, architecture and normalisation."""
         decides = {"weights_sha256", "architecture", "settings", "channels", "image_size", "mean", "std"}
