@@ -123,10 +123,10 @@ def geomloss(cell: Cell, double: bool) -> Any:
 
 def ott(lse: bool) -> Callable[[Cell, bool], Any]:
     def prepare(cell: Cell, double: bool) -> Any:
-        import jax
-        import jax.numpy as jnp
-        from ott.geometry import geometry
-        from ott.solvers import linear
+        import jax  # pyright: ignore[reportMissingImports]
+        import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
+        from ott.geometry import geometry  # pyright: ignore[reportMissingImports]
+        from ott.solvers import linear  # pyright: ignore[reportMissingImports]
 
         jax.config.update("jax_enable_x64", True)
         kind = jnp.float64 if double else jnp.float32
