@@ -17,6 +17,7 @@ from selkd.models.deploy import export as export_program
 from selkd.tracking import StudentCard, TrialRecord, load_student
 from selkd.tracking.student import answers
 from selkd.training.evaluation import scored
+from selkd.training.run import same_origin
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
@@ -71,6 +72,7 @@ def evaluate(student: str, part: PartName = "validation", workspace: Workspace |
         )
     config = RunConfig.model_validate(record.config)
     setup = Setup.of(config, workspace, Workers(), device_of(config))
+    same_origin(record, setup)
     if part == "test":
         record.count_test_read()
     model = classifier.to(setup.device, setup.dtype)

@@ -4,6 +4,7 @@ import pandas as pd
 
 from selkd.files import writing
 from selkd.models.classifier import Classifier
+from selkd.models.deploy import acceptance
 from selkd.tracking import StudentCard, TrialRecord, save_student
 from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
 from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
@@ -51,7 +52,7 @@ def _write(
     if setup.task.mode == "open":
         k = setup.task.k
         right = test.logits[:, :k].argmax(1) == test.labels
-        figures["open-set-test"] = open_set_figure(1 - test.logits.softmax(1)[:, -1], test.labels < k, right)
+        figures["open-set-test"] = open_set_figure(acceptance(test.logits), test.labels < k, right)
     for name, figure in figures.items():
         path = record.folder / "figures" / f"{name}.png"
         with writing(path) as part:
