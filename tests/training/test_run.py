@@ -1,0 +1,51 @@
+"""What a run refuses: changed teachers, parameters that are not finite, and forgetting before it knows it can train."""
+
+import shutil
+from typing import Any
+
+import pytest
+
+from selkd.config import RunConfig, Workspace
+from selkd.errors import UserError
+from selkd.tracking import TrialRecord
+from selkd.training.run import train
+
+
+def config(**changes: Any) -> RunConfig:
+    plain: dict[str, Any] = {
+        "data": {"rows_per_category": 8},
+        "task": {"categories": ["three", "five"]},
+        "student": {"model": "mlp", "hidden": [4]},
+        "training": {"epochs": 1, "batch_size": 8},
+        "workers": {"device": "cpu"},
+    }
+    return RunConfig.model_validate(plain | changes)
+
+
+def test_parameters_that_the_last_update_broke_are_not_kept(workspace: Workspace) -> None:
+    broken = config(training={"steps": 1, "batch_size": 8, "optimiser": {"lr": 1e30, "weight_decay": 1e30}})
+    with pytest.raises(UserError, match="a parameter became nan"):
+        train(broken, workspace)
+    assert TrialRecord(workspace.runs / broken.key).status == "failed"
+    assert not (workspace.runs / broken.key / "checkpoints" / "index.json").exists()
+
+
+def test_a_finished_student_outlives_a_fresh_start_that_cannot_begin(workspace: Workspace) -> None:
+    taught = config(teacher="untrained", objective={"name": "kd"})
+    trained = train(taught, workspace)
+    (workspace.teachers).unlink()
+    with pytest.raises(UserError, match="no teacher"):
+        train(taught, workspace, fresh=True)
+    assert (trained.student / "weights.safetensors").exists()
+
+
+def test_a_teacher_that_changed_is_refused(workspace: Workspace) -> None:
+    taught = config(teacher="untrained", objective={"name": "kd"})
+    train(taught, workspace)
+    original = workspace.teachers.resolve()
+    workspace.teachers.unlink()
+    shutil.copytree(original, workspace.teachers)
+    card = workspace.teachers / "untrained" / "card.json"
+    card.write_text(card.read_text().replace('"std": [\n    ', '"std": [\n    1'))
+    with pytest.raises(UserError, match="its teacher changed since it began"):
+        train(taught, workspace)
