@@ -15,9 +15,10 @@ LAYERS = {
     "data": set(),
     "models": set(),
     "objectives": {"transport"},
-    "config": {"data", "models", "objectives", "training.optimisers", "training.schedules"},
+    "selection": {"data", "transport"},
+    "config": {"data", "models", "objectives", "selection", "training.optimisers", "training.schedules"},
     "tracking": {"data", "models"},
-    "training": {"transport", "data", "models", "objectives", "config", "tracking"},
+    "training": {"transport", "data", "models", "objectives", "selection", "config", "tracking"},
 }
 EVERYWHERE = {"errors", "files"}
 

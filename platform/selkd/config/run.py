@@ -1,18 +1,18 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from selkd import models, objectives
+from selkd.config.choices import choice
 from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
 from selkd.files import fingerprint
+from selkd.selection import CATEGORIES, SAMPLES
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
 
@@ -147,12 +147,19 @@ class WorkerSettings(Settings):
     retries: int = Field(default=3, ge=0, description="How often a lost worker is replaced before the run fails.")
 
 
-def _objective_type() -> Any:
-    members = [
-        create_model(f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, name=(Literal[name], name))  # pyright: ignore
-        for name, cls in objectives.REGISTRY.items()
-    ]
-    return Annotated[reduce(or_, members), Field(discriminator="name")]
+class SelectionSettings(Settings):
+    """What is transferred: which categories, and how often each training row is used."""
+
+    categories: choice(CATEGORIES, "policy") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="explicit",
+        validate_default=True,
+        description="Which categories: a policy, or a group with `policy` and its keys. `explicit`: task.categories.",
+    )
+    samples: choice(SAMPLES, "policy") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="all",
+        validate_default=True,
+        description="How often each training row is used: a policy, or a group with `policy` and its keys.",
+    )
 
 
 class RunConfig(Settings):
@@ -167,18 +174,14 @@ class RunConfig(Settings):
     task: TaskSettings = Field(default_factory=TaskSettings)
     teacher: str | None = Field(default=None, description="Name of a teacher in the workspace's repository.")
     student: StudentSettings = Field(default_factory=StudentSettings)
-    objective: _objective_type() = Field(  # pyright: ignore[reportInvalidTypeForm]
-        default_factory=lambda: {"name": "cross-entropy"},
+    objective: choice(objectives.REGISTRY, "name") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="cross-entropy",
         validate_default=True,
         description="What the student learns from: a name, or a group with `name` and that objective's keys.",
     )
+    selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
-
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "RunConfig":

@@ -1,0 +1,20 @@
+"""A group of keys that first names a component of a registry: `objective.name`, `selection.samples.policy`."""
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, create_model
+
+
+def choice(registry: Mapping[str, Any], key: str) -> Any:
+    """The type of such a group: one model a component, told apart by `key`; the name alone is enough."""
+    members = [
+        create_model(
+            f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, **{key: (Literal[name], name)}
+        )
+        for name, cls in registry.items()
+    ]
+    union = Annotated[reduce(or_, members), Field(discriminator=key)] if len(members) > 1 else members[0]
+    return Annotated[union, BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)]

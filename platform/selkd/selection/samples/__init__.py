@@ -1,0 +1,6 @@
+"""Sample policies: one file a family. Import this package to know them all."""
+
+from selkd.selection.samples import plain
+from selkd.selection.samples.base import SAMPLES, RowEvidence, SamplePolicy, SampleSettings
+
+__all__ = ["SAMPLES", "RowEvidence", "SamplePolicy", "SampleSettings", "plain"]
