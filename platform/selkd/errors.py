@@ -8,6 +8,10 @@ class UserError(ValueError):
     """A mistake of the user or of the outside world: shown without a traceback, exit code 2."""
 
 
+class CannotWrite(UserError):
+    """A full or read-only disk: nothing that is tried after it would fare better."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A sentence that offers the closest valid name, or lists what is valid."""
     names = [str(a) for a in allowed]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from selkd.errors import UserError
+from selkd.errors import CannotWrite, UserError
 
 
 @contextlib.contextmanager
@@ -84,5 +84,5 @@ def fingerprint(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror or error}. Free space or choose a writable folder.")
+def cannot_write(path: Path, error: OSError) -> CannotWrite:
+    return CannotWrite(f"cannot write {path}: {error.strerror or error}. Free space or choose a writable folder.")

@@ -69,7 +69,7 @@ def silent(released: threading.Event) -> Iterator[str]:
 def train(record: TrialRecord, courier: Courier, steps: range) -> None:
     for step in steps:
         record.log(step, {"train/loss": 1 / step})
-        courier.poke()
+        courier.poke(record.folder)
 
 
 def steps_in(uri: str) -> list[int]:
@@ -80,7 +80,7 @@ def steps_in(uri: str) -> list[int]:
 
 def test_everything_is_delivered_when_the_courier_is_closed(trial, uri):
     record = trial()
-    courier = Courier(record.folder, uri, "tests")
+    courier = Courier(uri, "tests")
     train(record, courier, range(1, 30))
     assert courier.close(ENOUGH)
     assert steps_in(uri) == list(range(1, 30))
@@ -89,9 +89,9 @@ def test_everything_is_delivered_when_the_courier_is_closed(trial, uri):
 
 def test_delivery_does_not_wait_for_the_end(trial, uri):
     record = trial()
-    courier = Courier(record.folder, uri, "tests")
+    courier = Courier(uri, "tests")
     record.log(1, {"train/loss": 1.0})
-    courier.poke()
+    courier.poke(record.folder)
     waited = threading.Event()
     for _ in range(int(ENOUGH * 20)):
         if missing(record.folder, uri, "tests") == 0:
@@ -104,7 +104,7 @@ def test_delivery_does_not_wait_for_the_end(trial, uri):
 def test_training_never_waits_for_a_server_that_does_not_answer(trial, silent, released, caplog):
     """The loop ends while the server still holds the first request."""
     record = trial()
-    courier = Courier(record.folder, silent, "tests")
+    courier = Courier(silent, "tests")
     train(record, courier, range(1, 100))
     assert not released.is_set()
     assert not courier.close(0.01)
@@ -122,7 +122,7 @@ def test_a_server_that_is_down_costs_one_warning_and_sync_delivers_later(
         assert reachable(down)
         record = trial()
         with caplog.at_level(logging.WARNING, "selkd"):
-            courier = Courier(record.folder, down, "tests")
+            courier = Courier(down, "tests")
             train(record, courier, range(1, 30))
             assert not courier.close(ENOUGH)
         warned = [r for r in caplog.records if r.name == "selkd.tracking.courier"]
@@ -139,10 +139,12 @@ def test_a_server_that_is_down_costs_one_warning_and_sync_delivers_later(
 
 def test_one_damaged_trial_does_not_keep_the_others_back(trial, uri, tmp_path):
     for key in ("a", "b", "c"):
-        Courier(trial(key).folder, "http://127.0.0.1:1", "tests").close(ENOUGH)
+        courier = Courier("http://127.0.0.1:1", "tests")
+        courier.poke(trial(key).folder)
+        courier.close(ENOUGH)
     ledger = tmp_path / "runs" / "b" / "ledger.jsonl"
     ledger.write_bytes(ledger.read_bytes().replace(b"student", b"stud3nt", 1))
-    with pytest.raises(UserError, match=r"2 trials delivered .*\n.*b: .*line 2: damaged"):
+    with pytest.raises(UserError, match=r"2 records delivered .*\n.*b: .*line 2: damaged"):
         sync(tmp_path)
     assert [pending(tmp_path / "runs" / key) for key in ("a", "c")] == [0, 0]
 

@@ -40,7 +40,7 @@ def steps_in(server, experiment):
 def train(record, courier, steps):
     for step in steps:
         record.log(step, {"train/loss": 1 / step})
-        courier.poke()
+        courier.poke(record.folder)
 
 
 def until(condition):
@@ -68,11 +68,11 @@ def test_a_server_gets_the_whole_record_and_nothing_is_printed(server, finished,
 def test_a_server_killed_in_mid_run_gets_the_rest_by_sync(server, trial, experiment, tmp_path, monkeypatch):
     """It is killed while it is written to; training goes on; nothing is lost or doubled."""
     record = trial()
-    courier = Courier(record.folder, server.uri, experiment)
+    courier = Courier(server.uri, experiment)
     for step in range(1, 200):
         record.log(step, {"train/loss": 1 / step})
         record.count_test_read()
-    courier.poke()
+    courier.poke(record.folder)
     until(lambda: missing(record.folder, server.uri, experiment) < 390)
     os.killpg(server.process.pid, signal.SIGKILL)
     train(record, courier, range(200, 250))
@@ -126,7 +126,7 @@ def slow(server, gate):
 
 def test_training_ends_before_a_slow_server_has_answered_once(server, slow, gate, trial, experiment):
     record = trial()
-    courier = Courier(record.folder, slow, experiment)
+    courier = Courier(slow, experiment)
     train(record, courier, range(1, 100))
     assert missing(record.folder, slow, experiment) == len(record.ledger.events())
     gate.set()

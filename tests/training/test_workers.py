@@ -107,7 +107,7 @@ def fails_on_rank_0(rank: int, size: int, out: Path, when: str) -> None:
             raise OSError("no room for the epoch")
 
     try:
-        work(settings, Workspace(out / "run0"), Workers.current(), hear, {})
+        work(settings, Workspace(out / "run0"), Workers.current(), hear, {}, {}, True)
     except Exception as error:
         (out / f"{when}-{rank}").write_text(str(error))
     dist.destroy_process_group()

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from selkd.errors import UserError
-from selkd.tracking.delivery import Cursor, deliver, experiments, missing
+from selkd.tracking.delivery import Cursor, deliver, experiments
 from selkd.tracking.ledger import Ledger
 from selkd.tracking.provenance import without_password
 from selkd.tracking.record import LEDGER
@@ -18,19 +18,24 @@ LONGEST_WAIT = 60.0
 
 
 class Courier:
-    """Delivers one trial's ledger while the trial goes on. What fails is tried again, ever more rarely."""
+    """Delivers ledgers to one experiment while they grow. What fails is tried again, ever more rarely."""
 
-    def __init__(self, folder: Path, uri: str, experiment: str) -> None:
-        self.folder, self.uri, self.experiment = folder, uri, experiment
+    def __init__(self, uri: str, experiment: str) -> None:
+        self.uri, self.experiment = uri, experiment
+        self._known: set[Path] = set()
+        self._due: dict[Path, None] = {}
         self._poked = threading.Event()
         self._closing = threading.Event()
-        ledger = Ledger(folder / LEDGER).id
-        Cursor.read(folder, uri, experiment, ledger).write(folder, uri)
-        self._thread = threading.Thread(target=self._work, name=f"courier of {folder.name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"courier of {experiment}", daemon=True)
         self._thread.start()
 
-    def poke(self) -> None:
-        """Say that the ledger has grown; returns at once."""
+    def poke(self, folder: Path) -> None:
+        """Say that the ledger of a trial or study has grown; returns at once."""
+        if folder not in self._known:  # so that a later `sync` knows where it was meant to go
+            ledger = Ledger(folder / LEDGER).id
+            Cursor.read(folder, self.uri, self.experiment, ledger).write(folder, self.uri)
+            self._known.add(folder)
+        self._due[folder] = None
         self._poked.set()
 
     def close(self, timeout: float) -> bool:
@@ -38,7 +43,7 @@ class Courier:
         self._closing.set()
         self._poked.set()
         self._thread.join(timeout)
-        return not self._thread.is_alive() and not missing(self.folder, self.uri, self.experiment)
+        return not self._thread.is_alive() and not self._due
 
     def _work(self) -> None:
         wait = PACE
@@ -48,30 +53,35 @@ class Courier:
             self._poked.wait()
             self._poked.clear()
             closing = self._closing.is_set()
-            try:
-                deliver(self.folder, self.uri, self.experiment)
-                wait = PACE
-            except Exception as error:
-                self._poked.set()
-                wait = min(2 * wait, LONGEST_WAIT)
-                if not warned:
-                    warned = True
-                    log.warning(
-                        "%s: not delivered to MLflow at %s yet; training goes on, `selkd sync` delivers later (%s)",
-                        self.folder.name,
-                        without_password(self.uri),
-                        (str(error) or type(error).__name__).splitlines()[0],
-                    )
+            for folder in list(self._due):
+                self._due.pop(folder)  # before it is read: what is added meanwhile is due again
+                try:
+                    deliver(folder, self.uri, self.experiment)
+                    wait = PACE
+                except Exception as error:
+                    self._due[folder] = None
+                    self._poked.set()
+                    wait = min(2 * wait, LONGEST_WAIT)
+                    if not warned:
+                        warned = True
+                        log.warning(
+                            "%s: not delivered to MLflow at %s yet; training goes on, `selkd sync` delivers later (%s)",
+                            folder.name,
+                            without_password(self.uri),
+                            (str(error) or type(error).__name__).splitlines()[0],
+                        )
+                    if reachable(self.uri):
+                        break
             if not closing:
                 self._closing.wait(wait)
 
 
 def sync(workspace: Path) -> list[tuple[str, int]]:
-    """Deliver everything that MLflow lacks; trials with the number of events delivered."""
+    """Deliver everything that MLflow lacks; trials and studies with the number of events delivered."""
     uri = tracking_uri(workspace)
     delivered: list[tuple[str, int]] = []
     faults: list[str] = []
-    for path in sorted((workspace / "runs").glob(f"*/{LEDGER}")):
+    for path in sorted(path for kind in ("runs", "studies") for path in (workspace / kind).glob(f"*/{LEDGER}")):
         folder = path.parent
         try:
             count = sum(deliver(folder, uri, name) for name in experiments(folder))
@@ -84,5 +94,5 @@ def sync(workspace: Path) -> list[tuple[str, int]]:
             delivered.append((folder.name, count))
     if faults:
         shown = "\n".join(faults)
-        raise UserError(f"{len(delivered)} trials delivered to {without_password(uri)}, not these:\n{shown}")
+        raise UserError(f"{len(delivered)} records delivered to {without_password(uri)}, not these:\n{shown}")
     return delivered

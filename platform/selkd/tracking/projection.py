@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STUDENT = "student"
 TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
-STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "pruned": "KILLED"}
 MAX_NAME, MAX_VALUE = 250, 5000
 MAX_METRICS, MAX_OTHERS = 1000, 100
 

@@ -11,7 +11,8 @@ from selkd.tracking.ledger import Event, Ledger
 
 LEDGER = "ledger.jsonl"
 CONFIG = "config.yaml"
-Status = Literal["running", "finished", "failed", "stopped"]
+End = Literal["finished", "failed", "stopped", "pruned"]  # stopped: it may go on; pruned: not worth it
+Status = Literal["running"] | End
 
 
 class TrialRecord:
@@ -31,11 +32,11 @@ class TrialRecord:
         write_bytes(path, yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True).encode())
         self.artifact(path)
 
-    def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Metrics of a step; a name that this step already has is left as it is."""
+    def log(self, step: int, metrics: dict[str, float], steps: int | None = None) -> None:
+        """Metrics of a step out of `steps`, where that is known; a name that this step already has is left as it is."""
         new = {name: float(value) for name, value in metrics.items() if (name, step) not in self._points}
         if new:
-            self.ledger.append("log", step=step, metrics=new)
+            self.ledger.append("log", step=step, steps=steps, metrics=new)
             self._points |= {(name, step) for name in new}
 
     def artifact(self, path: Path, folder: str = "") -> None:
@@ -49,9 +50,7 @@ class TrialRecord:
         """Say that the test split is read once more."""
         self.ledger.append("test-read", count=self.test_reads + 1)
 
-    def finish(
-        self, status: Literal["finished", "failed", "stopped"], metrics: dict[str, float], reason: str | None
-    ) -> None:
+    def finish(self, status: End, metrics: dict[str, float], reason: str | None) -> None:
         """The end of the trial, with what the student scores or why there is none."""
         values = {name: float(value) for name, value in metrics.items()}
         self.ledger.append("finish", status=status, metrics=values, reason=reason)
@@ -75,6 +74,12 @@ class TrialRecord:
     @property
     def test_reads(self) -> int:
         return len(self._of("test-read"))
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """The last step logged, and how many there will be; zero where that is unknown."""
+        logged = self._of("log")
+        return (logged[-1]["step"], logged[-1].get("steps") or 0) if logged else (0, 0)
 
     def history(self) -> pd.DataFrame:
         """Metrics by step: a row a step, a column a name."""

@@ -25,6 +25,10 @@ from selkd.training.workers import Workers
 CHECK_EVERY = 20
 
 
+class StoppedEarly(Exception):
+    """Raised by who hears of an epoch: the student is not worth training further. The message says why."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch did: reported when it ends."""

@@ -8,14 +8,15 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from selkd.config import RunConfig, Workspace
-from selkd.errors import UserError
+from selkd.errors import CannotWrite, UserError
+from selkd.files import write_bytes
 from selkd.tracking import TrialRecord, provenance
-from selkd.training.loop import Epoch
+from selkd.training.loop import Epoch, StoppedEarly
 from selkd.training.run import ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
@@ -26,6 +27,9 @@ ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
 }
+EXPECTED = {"stopped early": StoppedEarly, "cannot write": CannotWrite, "refused": UserError}
+STOP = "stop"
+"""A file in the run's folder, whose text is the reason: the workers end together after their epoch."""
 
 
 @contextlib.contextmanager
@@ -47,7 +51,13 @@ def started(cpus: float) -> Iterator[Any]:
         ray.shutdown()
 
 
-def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
+def train_with_ray(
+    config: RunConfig,
+    workspace: Workspace,
+    on_epoch: Callable[[Epoch], None],
+    tags: Mapping[str, str],
+    deliver: bool,
+) -> None:
     """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
     workers = config.workers
     with started(workers.count * workers.cpus) as running:
@@ -64,11 +74,14 @@ def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[
             )
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
         folder = workspace.runs / config.key
+        (folder / STOP).unlink(missing_ok=True)
         storage = folder / "ray"
         settings = {
             "config": config.model_dump(mode="json"),
             "workspace": str(workspace.root),
             "origin": provenance(),
+            "tags": dict(tags),
+            "deliver": deliver,
         }
         trainer = TorchTrainer(
             _loop,
@@ -81,20 +94,27 @@ def train_with_ray(config: RunConfig, workspace: Workspace, on_epoch: Callable[[
                 failure_config=FailureConfig(max_failures=workers.retries),
             ),
         )
-        with ended_in(TrialRecord(folder)), _progress(config, folder, on_epoch), _interrupts():
+        with ended_in(TrialRecord(folder)), _progress(folder, on_epoch), _interrupts():
             problem = trainer.fit().return_value
     shutil.rmtree(storage, ignore_errors=True)
     if problem:
-        raise UserError(problem)
+        kind, text = problem
+        raise EXPECTED[kind](text)
 
 
-def _loop(settings: dict[str, Any]) -> str | None:
-    """What each worker runs. A user's mistake is returned, not raised: Ray would try it again."""
-    config = RunConfig.model_validate(settings["config"])
+def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
+    """What each worker runs. An end that was to be expected is returned, not raised: Ray would try it again."""
+    config, workspace = RunConfig.model_validate(settings["config"]), Workspace(Path(settings["workspace"]))
+    stop = workspace.runs / config.key / STOP
+
+    def obey(_: Epoch) -> None:
+        if stop.exists():
+            raise StoppedEarly(stop.read_text())
+
     try:
-        work(config, Workspace(Path(settings["workspace"])), Workers.current(), lambda _: None, settings["origin"])
-    except UserError as error:
-        return str(error)
+        work(config, workspace, Workers.current(), obey, settings["origin"], settings["tags"], settings["deliver"])
+    except tuple(EXPECTED.values()) as error:
+        return next(name for name, kind in EXPECTED.items() if isinstance(error, kind)), str(error)
     return None
 
 
@@ -113,9 +133,9 @@ def _interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress(config: RunConfig, folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
-    """While the driver waits, report the epochs that the first worker writes to the ledger."""
-    record, done, told = TrialRecord(folder), threading.Event(), 0
+def _progress(folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]:
+    """While the driver waits, report the epochs that the first worker writes to the ledger, and ask it to stop."""
+    record, done = TrialRecord(folder), threading.Event()
     told = len(record.history())
 
     def watch() -> None:
@@ -123,10 +143,13 @@ def _progress(config: RunConfig, folder: Path, on_epoch: Callable[[Epoch], None]
         ended = False
         while not ended:
             ended = done.wait(0.5)
-            history = record.history()
+            history, epochs = record.history(), record.progress[1]
             for step, row in history.iloc[told:].iterrows():
-                epoch = int(str(step))
-                on_epoch(Epoch(epoch, config.training.epochs or epoch, 0, {str(k): float(v) for k, v in row.items()}))
+                metrics = {str(k): float(v) for k, v in row.items()}
+                try:
+                    on_epoch(Epoch(int(str(step)), epochs, 0, metrics))
+                except StoppedEarly as reason:
+                    write_bytes(folder / STOP, str(reason).encode())
             told = len(history)
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -19,7 +19,7 @@ from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_u
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
 from selkd.training.evaluation import SCORES, scored
-from selkd.training.loop import Epoch, Loop
+from selkd.training.loop import Epoch, Loop, StoppedEarly
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
@@ -49,8 +49,13 @@ def train(
     *,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     fresh: bool = False,
+    tags: Mapping[str, str] | None = None,
+    deliver: bool = True,
 ) -> Trained:
-    """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed."""
+    """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed.
+
+    `tags` are added to those of the record. Without `deliver`, somebody else brings the record to MLflow.
+    """
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
     with _alone(folder):
@@ -63,11 +68,11 @@ def train(
                 same_origin(record, setup)
         if TrialRecord(folder).status != "finished":
             if config.workers.count == 1:
-                work(config, workspace, Workers(), on_epoch, provenance())
+                work(config, workspace, Workers(), on_epoch, provenance(), tags or {}, deliver)
             else:
                 from selkd.training.ray_entry import train_with_ray
 
-                train_with_ray(config, workspace, on_epoch)
+                train_with_ray(config, workspace, on_epoch, tags or {}, deliver)
     return result(workspace, config)
 
 
@@ -106,6 +111,8 @@ def work(
     workers: Workers,
     on_epoch: Callable[[Epoch], None],
     origin: dict[str, Any],
+    tags: Mapping[str, str],
+    deliver: bool,
 ) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
     with _threads(config.training.threads):
@@ -113,22 +120,28 @@ def work(
         record = TrialRecord(workspace.runs / config.key)
         begun = origin | {"fingerprints": setup.fingerprints()}
         settings = config.model_dump(mode="json")
-        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(config), begun))
+        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(config) | dict(tags), begun))
         if not workers.first:
             conclude(setup, _trained(setup, on_epoch), record)
             return
-        courier = Courier(record.folder, tracking_uri(workspace.root), config.experiment)
+        courier = Courier(tracking_uri(workspace.root), config.experiment) if deliver else None
+
+        if courier is not None:
+            courier.poke(record.folder)
 
         def report(epoch: Epoch) -> None:
-            record.log(epoch.epoch, epoch.metrics)
-            courier.poke()
+            record.log(epoch.epoch, epoch.metrics, epoch.epochs)
+            if courier is not None:
+                courier.poke(record.folder)
             on_epoch(epoch)
 
         try:
             with ended_in(record):
                 conclude(setup, _trained(setup, report), record)
         finally:
-            courier.close(DELIVERY_PATIENCE)
+            if courier is not None:
+                courier.poke(record.folder)
+                courier.close(DELIVERY_PATIENCE)
 
 
 def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setup:
@@ -168,9 +181,13 @@ def ended_in(record: TrialRecord) -> Iterator[None]:
         yield
     except BaseException as error:
         if record.status == "running":
-            stopped = isinstance(error, KeyboardInterrupt)
-            reason = "interrupted; the same command resumes" if stopped else f"{type(error).__name__}: {error}"
-            record.finish("stopped" if stopped else "failed", {}, reason)
+            match error:
+                case StoppedEarly():
+                    record.finish("pruned", {}, str(error))
+                case KeyboardInterrupt():
+                    record.finish("stopped", {}, "interrupted; the same command resumes")
+                case _:
+                    record.finish("failed", {}, f"{type(error).__name__}: {error}")
         raise
 
 
