@@ -49,16 +49,15 @@ def balanced(order: Tensor, labels: Tensor) -> Tensor:
     share f with whole f n_c keeps exactly f n_c of every category.
     """
     mine = labels[order]
-    places = _places(mine)
-    return order[((places + 0.5) / torch.bincount(labels)[mine]).argsort(stable=True)]
+    return order[((places(mine) + 0.5) / torch.bincount(labels)[mine]).argsort(stable=True)]
 
 
 def one_of_each(order: Tensor, labels: Tensor) -> Tensor:
     """The same preference, after the most wanted row of every category."""
-    return order[(_places(labels[order]) > 0).int().argsort(stable=True)]
+    return order[(places(labels[order]) > 0).int().argsort(stable=True)]
 
 
-def _places(categories: Tensor) -> Tensor:
+def places(categories: Tensor) -> Tensor:
     """How many rows of the same category come before each."""
     by_category = categories.argsort(stable=True)
     sizes = torch.bincount(categories)
@@ -66,6 +65,6 @@ def _places(categories: Tensor) -> Tensor:
     return torch.empty_like(by_category).scatter_(0, by_category, torch.arange(len(categories)) - first)
 
 
-def first_rows(order: Tensor, count: int) -> Tensor:
-    """Rates [n]: one for the first `count` rows of the order, zero for the others."""
-    return torch.zeros(len(order), dtype=torch.float64).index_fill_(0, order[:count], 1.0)
+def kept(rows: Tensor, n: int) -> Tensor:
+    """Rates [n]: one for the rows, zero for the others."""
+    return torch.zeros(n, dtype=torch.float64).index_fill_(0, rows, 1.0)
