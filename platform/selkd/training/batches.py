@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from selkd.data import Part, TaskView, draws
 from selkd.data.augment import Augmentation, augment, mix, partners
 from selkd.data.rows import StreamedRows
+from selkd.training.rounds import Rounds
 from selkd.training.workers import Workers
 
 K = TypeVar("K")
@@ -60,6 +61,7 @@ class Batches:
         device: torch.device,
         dtype: torch.dtype,
         workers: Workers,
+        rounds: Rounds | None = None,
         stored: Stored | None = None,
         online: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
@@ -72,29 +74,32 @@ class Batches:
         self.augmentation, self.fill = augmentation, fill.to(device, dtype)
         self.device, self.dtype, self.workers = device, dtype, workers
         self.stored, self.online = stored, online
+        self.rounds = rounds
+        self.per_epoch = len(self.positions) if rounds is None else rounds.budget  # rows
 
     def __len__(self) -> int:
         """Steps per epoch; the last batch may be short."""
-        return math.ceil(len(self.positions) / self.batch_size)
+        return math.ceil(self.per_epoch / self.batch_size)
 
     def size(self, step: int) -> int:
         """Rows of the global batch of `step`."""
-        return min(self.batch_size, len(self.positions) - step % len(self) * self.batch_size)
+        return min(self.batch_size, self.per_epoch - step % len(self) * self.batch_size)
 
     @property
     def counts(self) -> Tensor:
-        """Training rows per output."""
+        """Training rows per output; where a policy chooses rows, those expected in the first epoch."""
+        if self.rounds is not None:
+            return self.rounds.expected()
         return torch.bincount(self.labels, minlength=self.outputs)
 
     def rows(self, step: int) -> Tensor:
         """The task rows of the global batch of `step`, in order."""
         epoch, index = divmod(step, len(self))
-        order = draws.permutation(self.seed, epoch, len(self.positions), "order")
-        return order[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def epoch(self, epoch: int, start: int, stop: int) -> Iterator[Batch]:
         """Batches of the steps from `start` to before `stop` of one epoch; rows that are files are decoded ahead."""
-        order = draws.permutation(self.seed, epoch, len(self.positions), "order")
+        order = self._order(epoch)
 
         def load(index: int) -> tuple[_Share, Tensor]:
             rows = order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -104,6 +109,12 @@ class Batches:
         streamed = isinstance(self.part.rows, StreamedRows)
         for share, pixels in (ahead if streamed else map)(load, range(start, stop)):
             yield self._batch(share, pixels, epoch)
+
+    def _order(self, epoch: int) -> Tensor:
+        """The task rows of an epoch in the order of training."""
+        if self.rounds is not None:
+            return self.rounds.rows(epoch)
+        return draws.permutation(self.seed, epoch, len(self.positions), "order")
 
     def _share(self, rows: Tensor, step: int) -> "_Share":
         own, first = self.workers.share(rows), self.workers.offset(len(rows))

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from selkd.data import Part, TaskView
 from selkd.models import cost
-from selkd.objectives.kd import restrict
 from selkd.training import metrics
 from selkd.training.loop import predict
 from selkd.training.setup import Setup
@@ -64,9 +62,7 @@ def scored_teacher(setup: Setup, name: str) -> Scored:
     """The teacher's answers when it is restricted to the task."""
     part = getattr(setup.splits, name)
     kept = setup.task.keeps(part.labels)
-    logits = torch.from_numpy(np.array(setup.evidence(name)["logits"][0]))[kept].double()
-    logits = restrict(logits.log_softmax(1), setup.task.ids, setup.task.mode == "open")
-    return Scored(logits, setup.task.labels(part.labels[kept]), part.ids[kept], setup.task)
+    return Scored(setup.taught(name)[kept], setup.task.labels(part.labels[kept]), part.ids[kept], setup.task)
 
 
 def probe(setup: Setup, model: nn.Module, rows: int = 128) -> pd.DataFrame:

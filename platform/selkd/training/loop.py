@@ -29,6 +29,10 @@ class StoppedEarly(Exception):
     """Raised by who hears of an epoch: the student is not worth training further. The message says why."""
 
 
+class Paused(Exception):
+    """Raised by who hears of an epoch: training ends here, and may go on later. The message says why."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch did: reported when it ends."""
@@ -71,6 +75,8 @@ class Loop:
             optimiser.load_state_dict(state["optimiser"])
             scaler.load_state_dict(state["scaler"])
             step, best = state["step"], state["best"]
+            if self.batches.rounds is not None:
+                self.batches.rounds.load(state["rounds"])
         per_epoch = len(self.batches)
         epochs = math.ceil(self.total_steps / per_epoch)
         while step < self.total_steps:
@@ -79,13 +85,14 @@ class Loop:
             if not all(v.isfinite().all() for v in trained.state_dict().values() if v.is_floating_point()):
                 raise self._not_finite(stop - 1, "a parameter", math.nan)
             step = stop
+            rounds = self._learned(epoch, stop)
             metrics |= {f"validation/{k}": v for k, v in self._validated().items()}
             score = metrics[f"validation/{self.score}"]
             better = score > best or best == -math.inf  # a score that is never defined makes the last epoch the best
             best = max(best, score) if math.isfinite(score) else best
             state = {
                 "trained": trained.state_dict(), "optimiser": optimiser.state_dict(),
-                "scaler": scaler.state_dict(), "step": step, "best": best,
+                "scaler": scaler.state_dict(), "step": step, "best": best, "rounds": rounds,
             }  # fmt: skip
             reached = Epoch(epoch + 1, epochs, step, metrics)
             self.workers.lead(partial(_keep, checkpoints, state, reached, better, report))
@@ -126,11 +133,34 @@ class Loop:
             ) from error
         view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
         try:
-            return self.objective.terms(view)
+            return self._weighed(self.objective.terms(view))
         except ValueError as error:
             if self.workers.size == 1 and student.isfinite().all():
                 raise
             raise self._not_finite(batch.step, "the student's output", math.nan) from error
+
+    def _weighed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms times what the sample policy weighs them by."""
+        if self.batches.rounds is None:
+            return terms
+        given = self.batches.rounds.policy.weigh(terms)
+        return {name: term * given[name] if name in given else term for name, term in terms.items()}
+
+    def _learned(self, epoch: int, stop: int) -> dict[str, Any]:
+        """What the sample policy knows after an epoch that ended before step `stop`: for the checkpoint."""
+        rounds = self.batches.rounds
+        if rounds is None:
+            return {}
+        rounds.spent(epoch, sum(map(self.batches.size, range(epoch * len(self.batches), stop))))
+        if stop < self.total_steps:
+            rounds.learn(epoch, self._answers)
+        return rounds.state()
+
+    def _answers(self, rows: Tensor) -> Tensor:
+        """The student's logits of the task's training rows `rows`."""
+        part = self.batches.part
+        chosen = Part(part.rows, part.index[self.batches.positions[rows]])
+        return predict(self.model, chosen, self.device, self.batches.dtype, self.workers)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision not in ("bf16", "fp16"):

@@ -19,7 +19,7 @@ from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_u
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
 from selkd.training.evaluation import SCORES, scored
-from selkd.training.loop import Epoch, Loop, StoppedEarly
+from selkd.training.loop import Epoch, Loop, Paused, StoppedEarly
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
@@ -51,14 +51,16 @@ def train(
     fresh: bool = False,
     tags: Mapping[str, str] | None = None,
     deliver: bool = True,
+    patience: float = 0,
 ) -> Trained:
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed.
 
-    `tags` are added to those of the record. Without `deliver`, somebody else brings the record to MLflow.
+    `tags` are added to those of the record. Without `deliver`, somebody else brings the record to MLflow. Another
+    process that trains the same student is waited for `patience` seconds.
     """
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
-    with _alone(folder):
+    with _alone(folder, patience):
         record = TrialRecord(folder)
         if fresh or record.status == "finished":
             setup = Setup.of(config, workspace, Workers(), device_of(config))
@@ -77,9 +79,9 @@ def train(
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, patience: float) -> Iterator[None]:
     """Hold the trial's folder, so that no other process trains the same student."""
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(folder / LOCK, timeout=patience)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -148,6 +150,7 @@ def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setu
     setup = Setup.of(config, workspace, workers, device_of(config))
     same_origin(TrialRecord(workspace.runs / config.key), setup)
     setup.fingerprints()  # computes the evidence
+    setup.rounds.rows(0)  # refuses a policy that cannot choose
     return setup
 
 
@@ -184,6 +187,8 @@ def ended_in(record: TrialRecord) -> Iterator[None]:
             match error:
                 case StoppedEarly():
                     record.finish("pruned", {}, str(error))
+                case Paused():
+                    record.finish("stopped", {}, str(error))
                 case KeyboardInterrupt():
                     record.finish("stopped", {}, "interrupted; the same command resumes")
                 case _:
@@ -212,7 +217,7 @@ def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True
         score=SCORES[config.task.mode],
         optimiser=config.training.optimiser,
         schedule=config.training.schedule,
-        total_steps=config.training.steps or len(batches) * (config.training.epochs or 0),
+        total_steps=setup.total_steps,
         device=setup.device,
         workers=setup.workers,
         precision=config.training.precision,

@@ -1,9 +1,11 @@
 """From a configuration to what a loop needs: data, teacher, evidence, network, objective."""
 
 import copy
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,9 +18,12 @@ from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
+from selkd.objectives.kd import restrict
+from selkd.selection import SAMPLES, RowEvidence
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
 from selkd.training.randomness import RowKeys, key_randomness
+from selkd.training.rounds import Rounds
 from selkd.training.workers import Workers
 
 DTYPES = {"float64": torch.float64}
@@ -60,10 +65,9 @@ class Setup:
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
             _same_categories(teacher, dataset)
-        size, rows = config.training.batch_size, len(task.part(splits.train))
-        if size > rows:
-            raise UserError(f"training.batch_size: {size} is more than the task's {rows} training rows. Lower it.")
-        return cls(config, workspace, workers, device, dataset, splits, task, teacher)
+        setup = cls(config, workspace, workers, device, dataset, splits, task, teacher)
+        setup.check_sizes()
+        return setup
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,6 +104,53 @@ class Setup:
         except ValueError as error:
             raise UserError(str(error)) from None
 
+    @cached_property
+    def rows(self) -> int:
+        """Training rows of the task."""
+        return int(self.task.keeps(self.splits.train.labels).sum())
+
+    @property
+    def rows_per_epoch(self) -> int:
+        return max(1, round(self.config.selection.samples.keep * self.rows))
+
+    @property
+    def total_steps(self) -> int:
+        """Updates of the whole run, counting batches."""
+        training = self.config.training
+        of_all_rows = self.config.selection.samples.equal == "steps"
+        per_epoch = math.ceil((self.rows if of_all_rows else self.rows_per_epoch) / training.batch_size)
+        return training.steps or per_epoch * (training.epochs or 0)
+
+    def check_sizes(self) -> None:
+        """Refuse a batch that no epoch fills."""
+        size, keep = self.config.training.batch_size, self.config.selection.samples.keep
+        if size > self.rows_per_epoch:
+            share = "" if keep == 1 else f" that an epoch uses with selection.samples.keep: {keep}"
+            raise UserError(
+                f"training.batch_size: {size} is more than the task's {self.rows_per_epoch} training rows{share}. "
+                "Lower it."
+            )
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """Which rows each epoch uses, as the sample policy says."""
+        settings = self.config.selection.samples
+        part, batch_size = self.splits.train, self.config.training.batch_size
+        kept = self.task.keeps(part.labels)
+        evidence = RowEvidence(
+            ids=part.ids[kept],
+            labels=self.task.labels(part.labels[kept]),
+            outputs=self.task.outputs,
+            rounds=math.ceil(self.total_steps / math.ceil(self.rows_per_epoch / batch_size)),
+            ask_teacher=lambda: self.taught("train")[kept].log_softmax(1),
+        )
+        return Rounds(SAMPLES[settings.policy](settings), evidence, self.rows_per_epoch, self.config.seed)
+
+    def taught(self, part: str) -> Tensor:
+        """The teacher's logits [N, o] over a whole part, restricted to the task, in float64."""
+        logits = torch.from_numpy(np.array(self.evidence(part)["logits"][0])).double()
+        return restrict(logits.log_softmax(1), self.task.ids, self.task.mode == "open")
+
     def batches(self) -> Batches:
         config, part = self.config, self.splits.train
         online = self.teacher is not None and config.needs_teacher and self.replayed is None
@@ -113,6 +164,7 @@ class Setup:
             device=self.device,
             dtype=self.dtype,
             workers=self.workers,
+            rounds=self.rounds,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
             online=self._online_teacher().logits if online else None,
         )
