@@ -1,0 +1,272 @@
+"""The candidates of a search space: which parameters each has, its configuration, and how many there are.
+
+A parameter is active where its `when` holds, its component has the key, and the key can act beside the others.
+A candidate's parameters are the active ones, in a fixed order: parents before those that depend on them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from selkd.config import RunConfig
+from selkd.config.conflicts import _conflicts
+from selkd.errors import UserError
+from selkd.sweeps.components import components, has, owner
+from selkd.sweeps.parameters import AnyParameter, Choice, Grid, Subset, same
+
+Parameters = dict[str, Any]
+Pick = Callable[[str, AnyParameter], Any]
+Pairs = Mapping[str, Any]
+
+COUNTED = 20_000
+"""Candidates beyond which a finite space is no longer counted one by one."""
+
+
+class Size(NamedTuple):
+    """How many candidates there are; without a count, how many parameters are ranges of numbers."""
+
+    count: int | None
+    ranges: int
+    exact: bool = True
+
+    def __str__(self) -> str:
+        if self.count is None:
+            return f"infinite ({self.ranges} range{'s' * (self.ranges > 1)})"
+        return f"{self.count:,}" if self.exact else f"at most {self.count:,}"
+
+
+class Candidates:
+    """All candidates of a base configuration, its parameters and its forbidden combinations."""
+
+    def __init__(self, base: Mapping[str, Any], search: Mapping[str, AnyParameter], forbid: Sequence[Pairs]) -> None:
+        self.base, self.forbid = base, forbid
+        self.search = {key: search[key] for key in _ordered(search)}
+        parents = {key for parameter in search.values() for key in parameter.when}
+        self._deciding = parents | {key for key, parameter in search.items() if isinstance(parameter, Choice | Grid)}
+        self._situations: dict[str, tuple[Mapping[str, Any], frozenset[str]]] = {}
+
+    def walk(self, pick: Pick) -> Parameters:
+        """The candidate whose active parameters have the values that `pick` gives."""
+        chosen: Parameters = {}
+        for key, parameter in self.search.items():
+            if self.active(key, chosen):
+                chosen[key] = pick(key, parameter)
+        return chosen
+
+    def active(self, key: str, chosen: Mapping[str, Any]) -> bool:
+        """Whether a candidate with these earlier parameters has this one."""
+        settings, idle = self._situation(chosen)
+        component = owner(key)
+        name = lookup(settings, component.key) if component else None
+        return (
+            key not in idle
+            and has(key, name)
+            and all(
+                any(same(lookup(settings, parent), value) for value in allowed)
+                for parent, allowed in self.search[key].when.items()
+            )
+        )
+
+    def settings(self, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All settings of the configuration so far, defaults included."""
+        return self._situation(chosen)[0]
+
+    def tree(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration of a candidate, as a user would write it."""
+        found: dict[str, Any] = json.loads(json.dumps(self.base))
+        for key in self.search:
+            if key in parameters:
+                put(found, key, parameters[key])
+        return found
+
+    def forbidden(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a forbidden combination holds for this candidate."""
+        if not self.forbid:
+            return False
+        settings, _ = self._situation(parameters, {key for pairs in self.forbid for key in pairs})
+        return any(all(same(lookup(settings, key), value) for key, value in pairs.items()) for pairs in self.forbid)
+
+    def fault(self, parameters: Mapping[str, Any]) -> str | None:
+        """Why no run can have these parameters."""
+        try:
+            RunConfig.model_validate(self.tree(parameters))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+        except UserError as error:
+            return str(error)
+        return None
+
+    def allowed(self, parameters: Mapping[str, Any]) -> bool:
+        return not self.forbidden(parameters) and self.fault(parameters) is None
+
+    def contains(self, parameters: Mapping[str, Any], subset_fits: Callable[[str, Any], bool]) -> bool:
+        """Whether these are the parameters of a candidate that may be proposed."""
+        left = dict(parameters)
+
+        def given(key: str, parameter: AnyParameter) -> Any:
+            if key not in left:
+                raise KeyError(key)
+            value = left.pop(key)
+            fits = subset_fits(key, value) if isinstance(parameter, Subset) else parameter.contains(value)
+            if not fits:
+                raise KeyError(key)
+            return value
+
+        try:
+            return self.allowed(self.walk(given)) and not left
+        except KeyError:
+            return False
+
+    def every(self, subsets: Callable[[str], Iterator[Sequence[str]]]) -> Iterator[Parameters]:
+        """Every allowed candidate of a finite space, once, the last parameter varying fastest."""
+
+        def values(key: str, parameter: AnyParameter) -> Iterator[Any]:
+            found = parameter.values()
+            return map(list, subsets(key)) if isinstance(parameter, Subset) else iter(found or ())
+
+        return (candidate for candidate in self._branches(values) if self.allowed(candidate))
+
+    def size(self, subsets: Callable[[str], int]) -> Size:
+        """The number of allowed candidates; forbidden subsets of a larger space are counted in."""
+        ranges = [key for key, parameter in self.search.items() if self.continuous(parameter)]
+        if ranges:
+            return Size(None, len(ranges))
+        product = 1
+        for key, parameter in self.search.items():
+            product *= subsets(key) if isinstance(parameter, Subset) else len(parameter.values() or ())
+        chosen = {key for key, parameter in self.search.items() if isinstance(parameter, Subset)}
+        hidden = chosen & (
+            {k for pairs in self.forbid for k in pairs} | {k for p in self.search.values() for k in p.when}
+        )
+        found = list(
+            islice(self._branches(lambda k, p: iter([None]) if k in chosen else iter(p.values() or ())), COUNTED)
+        )
+        if hidden or len(found) == COUNTED:
+            return Size(product, 0, exact=False)
+        count = 0
+        for candidate in found:
+            here = 1
+            for key in chosen & set(candidate):
+                here *= subsets(key)
+            plain = {key: value for key, value in candidate.items() if key not in chosen}
+            count += here if self.allowed(plain) else 0
+        return Size(count, 0)
+
+    @staticmethod
+    def continuous(parameter: AnyParameter) -> bool:
+        return not isinstance(parameter, Subset) and parameter.values() is None
+
+    @cached_property
+    def grid(self) -> list[Parameters]:
+        """Every combination of the grids' values."""
+        found: list[Parameters] = [{}]
+        for key, parameter in self.search.items():
+            if isinstance(parameter, Grid):
+                found = [{**point, key: value} for point in found for value in parameter.grid]
+        return found
+
+    def _branches(self, values: Callable[[str, AnyParameter], Iterator[Any]]) -> Iterator[Parameters]:
+        keys = list(self.search)
+
+        def below(index: int, chosen: Parameters) -> Iterator[Parameters]:
+            while index < len(keys) and not self.active(keys[index], chosen):
+                index += 1
+            if index == len(keys):
+                yield chosen
+                return
+            for value in values(keys[index], self.search[keys[index]]):
+                yield from below(index + 1, {**chosen, keys[index]: value})
+
+        return below(0, {})
+
+    def _situation(
+        self,
+        chosen: Mapping[str, Any],
+        keys: set[str] = frozenset(),  # pyright: ignore[reportArgumentType]
+    ) -> tuple[Mapping[str, Any], frozenset[str]]:
+        """The settings that decide what else a candidate has, and the keys that cannot act beside them."""
+        deciding = {key: value for key, value in chosen.items() if key in self._deciding or key in keys}
+        name = json.dumps(deciding, sort_keys=True)
+        if name not in self._situations:
+            if len(self._situations) >= COUNTED:
+                self._situations.clear()
+            self._situations[name] = _read(self.tree(deciding))
+        return self._situations[name]
+
+
+def put(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key. A component that changes keeps those of its keys that the new one has, too."""
+    *parents, leaf = key.split(".")
+    place = tree
+    for depth, parent in enumerate(parents, 1):
+        component = components().get(".".join(parents[:depth]))
+        if component and isinstance(place.get(parent), str):
+            place[parent] = {component.tag: place[parent]}
+        place = place.setdefault(parent, {})
+    component = components().get(".".join(parents))
+    if component and leaf == component.tag:
+        kept = {name: old for name, old in place.items() if name in component.members.get(value, {})}
+        place.clear()
+        place.update(kept)
+    place[leaf] = value
+    if key == "training.steps":
+        place.pop("epochs", None)
+
+
+def lookup(settings: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; None where there is none."""
+    found: Any = settings
+    for part in key.split("."):
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(part)
+    return found
+
+
+def _read(tree: dict[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """All settings of a configuration with its defaults; only those written where it is not valid alone."""
+    try:
+        config = RunConfig.model_validate(tree)
+    except ValueError:
+        return _with_defaults(tree), frozenset()
+    idle = {f"{group}.{name}" for group, _, names, _, _ in _conflicts(config) for name in names}
+    return config.model_dump(mode="json"), frozenset(idle)
+
+
+def _with_defaults(tree: dict[str, Any]) -> Mapping[str, Any]:
+    found = json.loads(json.dumps(tree))
+    for component in components().values():
+        if lookup(found, component.key) is None:
+            named = lookup(found, component.group)
+            put(found, component.key, named if isinstance(named, str) else component.default)
+    return found
+
+
+def _ordered(search: Mapping[str, AnyParameter]) -> list[str]:
+    """Groups and names of components first, then other choices, then ranges; parents before their children."""
+    component_keys = {key for component in components().values() for key in (component.group, component.key)}
+
+    def rank(key: str) -> tuple[bool, bool, int]:
+        return (key not in component_keys, not isinstance(search[key], Choice | Grid), key.count("."))
+
+    found: list[str] = []
+
+    def visit(key: str, seen: tuple[str, ...]) -> None:
+        if key in seen:
+            raise ValueError(f"search.{key}.when: {' -> '.join((*seen, key))} goes in a circle. Remove one condition.")
+        if key in found:
+            return
+        for parent in search[key].when:
+            if parent in search:
+                visit(parent, (*seen, key))
+        found.append(key)
+
+    for key in sorted(search, key=rank):
+        visit(key, ())
+    return found

@@ -1,0 +1,165 @@
+"""What a search space cannot be: everything that would fail later is refused here, with the key and the remedy."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selkd.errors import nearest
+from selkd.sweeps import goals
+from selkd.sweeps.candidates import Candidates, Parameters
+from selkd.sweeps.components import known_keys
+from selkd.sweeps.parameters import AnyParameter, Subset
+from selkd.sweeps.samplers import CmaEs, GridSearch, missing_package
+
+if TYPE_CHECKING:
+    from selkd.sweeps.space import SearchSpace
+
+DRAWS = 1000
+NOT_SEARCHED = {
+    "name": "the study names its students",
+    "experiment": "it is the study's name",
+    "seed": "budget.seeds trains every candidate with several",
+    "data.seed": "candidates must share their splits to be compared",
+    "data.source": "candidates must share their data to be compared",
+    "data.root": "it does not change the student",
+    "data.validation": "candidates must share their splits to be compared",
+    "data.test": "candidates must share their splits to be compared",
+    "data.memory_budget": "it does not change the student",
+}
+
+
+def refuse_what_cannot_be(space: "SearchSpace") -> None:
+    _keys(space)
+    _metrics(space)
+    _sampler(space)
+    candidates, rng = _without_subsets(space.candidates), np.random.default_rng(space.seed)
+    drawn = [candidates.walk(lambda _, parameter: parameter.at(rng.random())) for _ in range(DRAWS)]
+    _values(candidates, drawn)
+    _forbidden(candidates, drawn)
+    _ends(space)
+
+
+def _keys(space: "SearchSpace") -> None:
+    if not space.search:
+        raise ValueError("search: nothing is searched. Add a key, for example objective.* for its declared ranges.")
+    named = [("search", key) for key in space.search]
+    named += [(f"search.{key}.when", parent) for key, one in space.search.items() for parent in one.when]
+    named += [(f"forbid.{index}", key) for index, pairs in enumerate(space.forbid) for key in pairs]
+    named += [(f"first.{index}", key) for index, point in enumerate(space.first) for key in point]
+    for place, key in named:
+        if key not in known_keys():
+            raise ValueError(f"{place}: {key!r} is an unknown key. {nearest(key, known_keys())}")
+    for key, parameter in space.search.items():
+        reason = NOT_SEARCHED.get(key) or ("it does not change the student" if key.startswith("workers") else None)
+        if reason:
+            raise ValueError(f"search.{key}: not searched, because {reason}. Remove it.")
+        if isinstance(parameter, Subset) and key != "task.categories":
+            raise ValueError(f"search.{key}: a subset is one of categories. Use it for task.categories.")
+    for index, point in enumerate(space.first):
+        odd = next((key for key in point if key not in space.search), None)
+        if odd:
+            raise ValueError(f"first.{index}: {odd!r} is not searched. {nearest(odd, space.search)}")
+
+
+def _metrics(space: "SearchSpace") -> None:
+    if not space.metrics:
+        raise ValueError("metrics: none. Add for example validation/accuracy: maximise.")
+    for place, names in (("metrics", space.metrics), ("constraints", space.constraints)):
+        for name in names:
+            if found := goals.fault(name, space.modes, space.target):
+                raise ValueError(f"{place}: {found}")
+    if space.target and goals.TARGET not in {*space.metrics, *space.constraints}:
+        raise ValueError(f"target: {space.target!r} does nothing without the metric {goals.TARGET}. Remove it.")
+    judged = next(iter(space.metrics))
+    if space.stopping and (
+        not judged.startswith(("validation/", goals.TARGET)) or judged.endswith(goals.ONLY_AT_THE_END)
+    ):
+        raise ValueError(
+            f"stopping: the first metric, {judged}, is not known during training. "
+            "Put one of validation first, or remove stopping."
+        )
+
+
+def _sampler(space: "SearchSpace") -> None:
+    sampler, parameters = space.sampler, space.search.values()
+    if package := missing_package(sampler):
+        raise ValueError(f"sampler: {sampler.name} needs a package. Install it with `pip install {package}`.")
+    if len(space.metrics) > 1 and not sampler.several_metrics:
+        raise ValueError(f"sampler: {sampler.name} takes one metric, not {len(space.metrics)}. Use nsga-ii, tpe or gp.")
+    if space.constraints and not sampler.constraints:
+        raise ValueError(f"sampler: {sampler.name} knows no constraints. Use tpe, gp or nsga-ii, or remove them.")
+    if space.warm_start and not sampler.learns:
+        raise ValueError(f"warm_start: {sampler.name} does not look at results. Use tpe, or remove warm_start.")
+    if isinstance(sampler, GridSearch):
+        ranges = [key for key, one in space.search.items() if Candidates.continuous(one)]
+        if ranges:
+            raise ValueError(f"sampler: grid cannot try every value of {ranges[0]}. Give it a choice, or use qmc.")
+        if space.first:
+            raise ValueError("first: grid tries every candidate anyway. Remove first.")
+    if isinstance(sampler, CmaEs):
+        numbers = [one for one in parameters if one.kind in ("uniform", "log", "integer") and not one.when]
+        if len(numbers) < 2:
+            raise ValueError("sampler: cma-es needs two ranges that all candidates have. Use tpe.")
+
+
+def _without_subsets(candidates: Candidates) -> Candidates:
+    """Subsets depend on the data, which are not read here."""
+    search = {key: one for key, one in candidates.search.items() if not isinstance(one, Subset)}
+    return Candidates(candidates.base, search, candidates.forbid)
+
+
+def _values(candidates: Candidates, drawn: list[Parameters]) -> None:
+    """Every value must be possible in some candidate, and no candidate impossible that is not forbidden."""
+    for key, parameter in candidates.search.items():
+        having = [candidate for candidate in drawn if key in candidate]
+        if not having:
+            raise ValueError(f"search.{key}: no candidate has it{_because(candidates, key, parameter)}. Remove it.")
+        for value in parameter.ends():
+            faults = []
+            for candidate in _different(having, key):
+                changed = candidates.walk(
+                    lambda k, p, c=candidate, v=value: v if k == key else c[k] if k in c else p.at(0.5)  # noqa: B023
+                )
+                if key in changed and not candidates.forbidden(changed):
+                    faults.append(candidates.fault(changed))
+                    if faults[-1] is None:
+                        break
+            if faults and faults[-1] is not None:
+                raise ValueError(f"search.{key}: {value!r} is not possible: {faults[0]}")
+    for candidate in drawn:
+        if not candidates.forbidden(candidate) and (found := candidates.fault(candidate)):
+            raise ValueError(f"search: {_written(candidate)} is not possible: {found} Forbid it, or narrow the search.")
+
+
+def _because(candidates: Candidates, key: str, parameter: AnyParameter) -> str:
+    if parameter.when:
+        return f" where {_written(parameter.when)}"
+    return " beside the others" if candidates.search else ""
+
+
+def _different(having: list[Parameters], key: str) -> Iterator[Parameters]:
+    """A few candidates with the key, those of different choices first."""
+    seen: dict[str, Parameters] = {}
+    for candidate in having:
+        words = {k: v for k, v in candidate.items() if k != key and not isinstance(v, float)}
+        seen.setdefault(str(words), candidate)
+    return islice(iter(seen.values()), 50)
+
+
+def _forbidden(candidates: Candidates, drawn: list[Parameters]) -> None:
+    if drawn and all(map(candidates.forbidden, drawn)):
+        raise ValueError("forbid: every candidate is forbidden. Remove an entry, or widen the search.")
+
+
+def _ends(space: "SearchSpace") -> None:
+    budget = space.budget
+    if budget.candidates is None and budget.hours is None and budget.student_hours is None:
+        infinite = any(Candidates.continuous(parameter) for parameter in space.search.values())
+        if infinite or any(isinstance(parameter, Subset) for parameter in space.search.values()):
+            raise ValueError("budget: nothing ends this study. Give candidates, hours or student_hours.")
+
+
+def _written(parameters: Any) -> str:
+    return ", ".join(f"{key}={value}" for key, value in parameters.items())

@@ -1,0 +1,135 @@
+"""Optuna's side of a study: an in-memory study that is asked and told, and can be rebuilt from past candidates.
+
+Optuna holds the parameters that it proposes or could have proposed; subsets of categories are not among them. Its
+sampler is built anew for every question from (seed, number, attempt), so nothing but the told history decides.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState, create_trial
+
+from selkd.sweeps.candidates import Pick
+from selkd.sweeps.draws import stream
+from selkd.sweeps.parameters import AnyParameter, Subset
+from selkd.sweeps.past import Past
+from selkd.sweeps.samplers import built
+
+if TYPE_CHECKING:
+    from selkd.sweeps.space import SearchSpace
+
+STATES = {
+    None: TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+ENOUGH = 8
+"""Complete candidates from which importances are told."""
+
+
+class Learner:
+    """Proposes by what it was told; `take` or `drop` follows every `ask`."""
+
+    def __init__(self, space: "SearchSpace") -> None:
+        self.space = space
+        self.study = _study(space)
+        self._trials: dict[int, optuna.Trial] = {}
+        self._asked: optuna.Trial | None = None
+
+    def ask(self, number: int, attempt: int, fixed: Mapping[str, Any]) -> Pick:
+        """A function that gives each active parameter its value; `fixed` ones keep theirs."""
+        trial = self._begin(number, attempt, fixed)
+        self._asked = trial
+        return lambda key, parameter: _suggested(trial, key, parameter)
+
+    def take(self, number: int) -> None:
+        """The candidate asked for is open now, under this number."""
+        assert self._asked is not None
+        self._trials[number], self._asked = self._asked, None
+
+    def drop(self) -> None:
+        """The candidate asked for is not tried."""
+        if self._asked is not None:
+            self.study.tell(self._asked, state=TrialState.FAIL)
+            self._asked = None
+
+    def add(self, past: Past) -> None:
+        """A candidate that was not asked for here, as if it had been."""
+        held = {key: one for key, one in self.space.search.items() if key in past.parameters and one.kind != "subset"}
+        if self.space.sampler.replays:
+            trial = self._begin(past.number, 0, {key: past.parameters[key] for key in held})
+            for key, parameter in held.items():
+                _suggested(trial, key, parameter)
+        else:
+            self.study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params={key: one.encode(past.parameters[key]) for key, one in held.items()},
+                    distributions={key: one.distribution() for key, one in held.items()},
+                )
+            )
+            trial = optuna.Trial(self.study, self.study._storage.get_all_trials(self.study._study_id)[-1]._trial_id)
+        self._trials[past.number] = trial
+        if past.state is not None:
+            self.tell(past)
+
+    def tell(self, past: Past) -> None:
+        trial = self._trials.pop(past.number)
+        for index, violation in enumerate(past.constraints):
+            trial.set_constraint(str(index), violation)
+        if past.state == "pruned" and past.values and len(self.study.directions) == 1:
+            trial.report(past.values[0], int(past.attributes.get("step", 1)))
+        values = past.values if past.state == "complete" else None
+        self.study.tell(trial, values, state=STATES[past.state])
+
+    def _begin(self, number: int, attempt: int, fixed: Mapping[str, Any]) -> optuna.Trial:
+        self.study.sampler = built(self.space.sampler, stream(self.space.seed, number, attempt))
+        if fixed:
+            self.study.enqueue_trial({key: self.space.search[key].encode(value) for key, value in fixed.items()})
+        with _quiet():
+            return self.study.ask()
+
+
+def importances(space: "SearchSpace", past: Sequence[Past]) -> dict[str, float]:
+    """The first metric's variance explained by each parameter that all complete candidates have (fANOVA)."""
+    complete = [one for one in past if one.state == "complete" and one.values]
+    if len(complete) < ENOUGH or len({one.values[0] for one in complete if one.values}) < 2:
+        return {}
+    study = _study(space)
+    for one in complete:
+        held = {key: p for key, p in space.search.items() if key in one.parameters and not isinstance(p, Subset)}
+        study.add_trial(
+            create_trial(
+                values=list(one.values or ()),
+                params={key: p.encode(one.parameters[key]) for key, p in held.items()},
+                distributions={key: p.distribution() for key, p in held.items()},
+            )
+        )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[0])
+    return {key: float(share) for key, share in found.items()}
+
+
+def _study(space: "SearchSpace") -> optuna.Study:
+    with _quiet():
+        return optuna.create_study(
+            directions=["maximize" if d == "maximise" else "minimize" for d in space.metrics.values()],
+            pruner=optuna.pruners.NopPruner(),
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _suggested(trial: optuna.Trial, key: str, parameter: AnyParameter) -> Any:
+    return parameter.decode(trial._suggest(key, parameter.distribution()))

@@ -1,0 +1,244 @@
+"""Who proposes candidates: ask and tell over a search space, rebuilt from what a ledger says.
+
+Numbers are given in order. The first points come first; then every combination of the grids' values in turn, with
+draws that are the same for all of them. `random`, `qmc` and `grid` depend on (seed, number) and on what was proposed
+before; Optuna's samplers on the results that were told, too. Subsets of categories have a learner of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from selkd.errors import UserError, nearest
+from selkd.files import fingerprint
+from selkd.sweeps import goals, subsets
+from selkd.sweeps.candidates import COUNTED, Parameters, Pick, Size
+from selkd.sweeps.draws import generator, quasi_random, stream
+from selkd.sweeps.first import first_points
+from selkd.sweeps.learner import Learner, importances
+from selkd.sweeps.parameters import AnyParameter, Grid, Subset
+from selkd.sweeps.past import Past, State
+from selkd.sweeps.samplers import GridSearch, Qmc
+from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.subset_space import Feasible
+
+ASKED = 5
+TRIES = 1000
+"""Attempts at a candidate that is allowed and new: the first ones are the sampler's, the others random draws."""
+LARGEST_GRID = 200_000
+
+
+class Proposer:
+    """Proposes candidates of a space on data with these categories and so many training rows of each."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        categories: Sequence[str],
+        superclasses: Mapping[str, Sequence[str]],
+        rows: Sequence[int],
+    ) -> None:
+        self.space, self.candidates = space, space.candidates
+        self.past: dict[int, Past] = {}
+        self._known: set[str] = set()
+        self._warm: list[Past] = []
+        self._learner = Learner(space) if space.sampler.learns else None
+        for name in space.target:
+            if name not in categories:
+                raise UserError(f"target: {name!r} is not a category of the data. {nearest(name, categories)}")
+        self._feasible = {
+            key: _feasible(key, parameter, categories, superclasses, rows)
+            for key, parameter in space.search.items()
+            if isinstance(parameter, Subset)
+        }
+        for index, point in enumerate(space.first):
+            if not self.contains(point):
+                raise UserError(f"first.{index}: {dict(point)} does not lie in the search space. Change or remove it.")
+
+    def propose(self, number: int) -> Parameters | None:
+        """The parameters of candidate `number`, which is open now; None where every candidate was proposed."""
+        found = self._proposed(number)
+        if found is not None:
+            self._keep(Past(number, found))
+        return found
+
+    def tell(
+        self,
+        number: int,
+        state: State,
+        values: Sequence[float] | None,
+        constraints: Sequence[float] = (),
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """How a candidate ended; told once, with the means of its trials."""
+        before = self.past[number]
+        assert before.state is None, f"candidate {number} was told before"
+        ended = replace(before, state=state, values=values, constraints=constraints, attributes=attributes or {}).sound
+        self.past[number] = ended
+        if self._learner:
+            self._learner.tell(ended)
+
+    def restore(self, past: Sequence[Past]) -> None:
+        """Go on after these candidates, as the proposer that proposed them would."""
+        for one in sorted(past, key=lambda one: one.number):
+            self._keep(one.sound)
+            if self._learner:
+                self._learner.add(one.sound)
+
+    def warm(self, past: Sequence[Past]) -> int:
+        """Tell the sampler another study's complete candidates; returns how many fit this space."""
+        fitting = [one.sound for one in past if self._fits(one.sound)]
+        for one in fitting:
+            self._warm.append(one)
+            if self._learner:
+                self._learner.add(replace(one, number=-len(self._warm)))
+        return len(fitting)
+
+    @cached_property
+    def size(self) -> Size:
+        """How many candidates there are."""
+        return self.candidates.size(lambda key: self._feasible[key].count())
+
+    def contains(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether these could be the parameters of a candidate."""
+        return self.candidates.contains(parameters, lambda key, value: self._feasible[key].contains(value))
+
+    def importances(self) -> dict[str, float]:
+        """The share of the first metric's variance that each parameter explains; empty while little is known."""
+        return importances(self.space, list(self.past.values()))
+
+    def best(self) -> int | None:
+        """The best complete candidate that keeps the constraints, by the first metric."""
+        kept = self._kept()
+        return max(kept, key=lambda number: (self._sign * kept[number][0], -number), default=None)
+
+    def front(self) -> list[int]:
+        """The complete candidates that keep the constraints and that no other one beats in every metric."""
+        return goals.front(self._kept(), list(self.space.metrics.values()))
+
+    def _proposed(self, number: int) -> Parameters | None:
+        if isinstance(self.space.sampler, GridSearch):
+            return self._every[number] if number < len(self._every) else None
+        if number < len(self._points):
+            return self._added(number, self._points[number])
+        if self.size.exact and self.size.count is not None and len(self._known) >= self.size.count:
+            return None
+        index, place = divmod(number - len(self._points), len(self.candidates.grid))
+        point = self.candidates.grid[place]
+        for attempt in range(TRIES):
+            learner = self._learner if attempt < ASKED else None
+            pick = learner.ask(number, attempt, point) if learner else self._draws(index, attempt, point)
+            found = self.candidates.walk(self._with_subsets(pick, number, index, attempt))
+            if self._wanted(found):
+                if learner:
+                    learner.take(number)
+                    return found
+                return self._added(number, found)
+            if learner:
+                learner.drop()
+        left = next((one for one in self._every if self._wanted(one)), None) if self._few else None
+        return self._added(number, left) if left else None
+
+    def _draws(self, index: int, attempt: int, point: Mapping[str, Any]) -> Pick:
+        """Values that depend on the numbers alone; a point of the grid keeps its own."""
+        seed, sampler = self.space.seed, self.space.sampler
+        shares = {}
+        if isinstance(sampler, Qmc) and attempt == 0:
+            keys = [key for key, one in self.space.search.items() if not isinstance(one, Subset | Grid)]
+            shares = quasi_random(sampler.sequence, sorted(keys), index, seed)
+
+        def pick(key: str, parameter: AnyParameter) -> Any:
+            if key in point:
+                return point[key]
+            return parameter.at(shares[key] if key in shares else generator(key, seed, index, attempt).random())
+
+        return pick
+
+    def _with_subsets(self, pick: Pick, number: int, index: int, attempt: int) -> Pick:
+        def value(key: str, parameter: AnyParameter) -> Any:
+            if not isinstance(parameter, Subset):
+                return pick(key, parameter)
+            feasible, seed = self._feasible[key], self.space.seed
+            if self._learner is None or attempt >= ASKED:
+                return list(feasible.random(generator(key, seed, index, attempt)))
+            told, pending = self._told_subsets(key)
+            return list(subsets.propose(feasible, told, pending, number=number, seed=stream(seed, attempt)))
+
+        return value
+
+    def _told_subsets(self, key: str) -> tuple[list[tuple[tuple[str, ...], float | None]], list[tuple[str, ...]]]:
+        """The subsets tried so far, with the first metric so that larger is better; and those still open."""
+        told, pending = [], []
+        for one in (*self._warm, *self.past.values()):
+            subset = tuple(one.parameters.get(key, ()))
+            if subset and one.state is None:
+                pending.append(subset)
+            elif subset:
+                kept = one.values and all(violation <= 0 for violation in one.constraints)
+                told.append((subset, self._sign * one.values[0] if one.values and kept else None))
+        return told, pending
+
+    def _wanted(self, parameters: Parameters) -> bool:
+        """Allowed, and where the space is finite, not proposed before."""
+        new = self.size.count is None or fingerprint(parameters) not in self._known
+        return new and self.candidates.allowed(parameters)
+
+    def _added(self, number: int, parameters: Parameters) -> Parameters:
+        if self._learner:
+            self._learner.add(Past(number, parameters))
+        return parameters
+
+    def _keep(self, one: Past) -> None:
+        self.past[one.number] = one
+        self._known.add(fingerprint(one.parameters))
+
+    def _fits(self, one: Past) -> bool:
+        same_metrics = len(one.values or ()) == len(self.space.metrics)
+        return one.state == "complete" and same_metrics and self.contains(one.parameters)
+
+    def _kept(self) -> dict[int, Sequence[float]]:
+        return {
+            one.number: one.values
+            for one in self.past.values()
+            if one.state == "complete" and one.values and all(violation <= 0 for violation in one.constraints)
+        }
+
+    @property
+    def _sign(self) -> int:
+        return 1 if next(iter(self.space.metrics.values())) == "maximise" else -1
+
+    @property
+    def _few(self) -> bool:
+        return self.size.count is not None and self.size.count <= COUNTED
+
+    @cached_property
+    def _points(self) -> list[Parameters]:
+        return first_points(self.space, self._with_subsets(self._draws(0, TRIES, {}), 0, 0, TRIES))
+
+    @cached_property
+    def _every(self) -> list[Parameters]:
+        """All candidates of a finite space, in a seeded order."""
+        count = self.size.count
+        if count is None or count > LARGEST_GRID:
+            raise UserError(
+                f"sampler: a grid of {self.size} candidates is too large. Use random, or narrow the search."
+            )
+        found = list(self.candidates.every(lambda key: iter(self._feasible[key])))
+        order = np.random.default_rng(self.space.seed).permutation(len(found))
+        return [found[place] for place in order]
+
+
+def _feasible(
+    key: str,
+    parameter: Subset,
+    categories: Sequence[str],
+    superclasses: Mapping[str, Sequence[str]],
+    rows: Sequence[int],
+) -> Feasible:
+    try:
+        return parameter.subset.on(categories, superclasses, rows)
+    except UserError as error:
+        raise UserError(f"search.{key}.subset.{error}") from None
