@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
+NAMED = {"objective": "name", "selection.categories": "policy", "selection.samples": "policy"}
+"""Such groups of a run, and the key that names the component."""
+
 
 def choice(registry: Mapping[str, Any], key: str) -> Any:
     """The type of such a group: one model a component, told apart by `key`; the name alone is enough."""
-    members = [
-        create_model(
-            f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, **{key: (Literal[name], name)}
-        )
-        for name, cls in registry.items()
-    ]
-    union = Annotated[reduce(or_, members), Field(discriminator=key)] if len(members) > 1 else members[0]
+    members: list[Any] = []
+    for name, cls in registry.items():
+        named: dict[str, Any] = {key: (Literal[name], name)}
+        members.append(create_model(f"{cls.__name__}Choice", __base__=cls.Settings, __doc__=cls.__doc__, **named))
+    union = Annotated[reduce(or_, members), Field(discriminator=key)]
     return Annotated[union, BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)]

@@ -41,5 +41,8 @@ def _conflicts(config: "RunConfig") -> Iterator[Conflict]:
     if training.schedule.name != "step":
         reason = f"training.schedule.name: {training.schedule.name}"
         yield "training.schedule", training.schedule, ("milestones", "factor"), reason, "training.schedule.name=step"
+    if config.selection.categories.policy != "explicit":
+        reason = f"selection.categories.policy: {config.selection.categories.policy}"
+        yield "task", config.task, ("categories",), reason, "selection.categories.policy=explicit"
     if training.teacher == "online":
         yield "training", training, ("views",), "training.teacher: online", "training.teacher=stored"

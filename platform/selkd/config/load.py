@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from selkd.config.choices import NAMED
 from selkd.errors import UserError, nearest
 
 M = TypeVar("M", bound=BaseModel)
@@ -92,7 +93,7 @@ def read(path: Path) -> dict[str, Any]:
 def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """A copy of `config` with dotted settings such as `objective.epsilon=2` applied; values are read as YAML.
 
-    An objective given by its name alone becomes a group, so that its settings have a place.
+    An objective or a policy given by its name alone becomes a group, so that its settings have a place.
     """
     merged = _copy(config)
     for setting in settings:
@@ -101,9 +102,10 @@ def override(config: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
             raise UserError(f"{setting!r}: write an override as key=value, for example objective.epsilon=2")
         *parents, leaf = key.split(".")
         place = merged
-        if parents == ["objective"] and isinstance(merged.get("objective"), str):
-            merged["objective"] = {"name": merged["objective"]}
         for depth, parent in enumerate(parents, 1):
+            key_of_name = NAMED.get(".".join(parents[:depth]))
+            if key_of_name and isinstance(place.get(parent), str):
+                place[parent] = {key_of_name: place[parent]}
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise UserError(f"{setting!r}: {'.'.join(parents[:depth])} is a value, not a group of keys")
@@ -133,10 +135,10 @@ def _fault(model: type[BaseModel], fault: Any, config: Any) -> str:
     elif kind == "missing":
         told = f"{key}: missing. Add it."
     elif kind == "union_tag_not_found":
-        told = f"{key}.name: missing. Add it."
+        told = f"{key}.{_unquoted(context['discriminator'])}: missing. Add it."
     elif kind == "union_tag_invalid":
-        allowed = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-        told = f"{key}.name: {context['tag']!r} is unknown. {nearest(str(context['tag']), allowed)}"
+        tag, allowed = str(context["tag"]), [_unquoted(tag) for tag in context["expected_tags"].split(",")]
+        told = f"{key}.{_unquoted(context['discriminator'])}: {tag!r} is unknown. {nearest(tag, allowed)}"
     elif kind == "literal_error":
         told = f"{key}: {_short(value)} is not allowed. {nearest(str(value), re.findall(_QUOTED, context['expected']))}"
     elif kind == "value_error":
@@ -150,7 +152,8 @@ def _written(loc: Sequence[Any], config: Any) -> list[str | int]:
     """The location as the user wrote it: without the tags that a discriminated union puts into it."""
     path: list[str | int] = []
     for index, part in enumerate(loc):
-        known = isinstance(config, Mapping) and (part in config or index == len(loc) - 1)
+        last = index == len(loc) - 1
+        known = isinstance(config, Mapping) and (part in config or (last and part not in config.values()))
         if known or isinstance(config, list | tuple) or not isinstance(config, Mapping):
             path.append(part)
             try:
@@ -169,13 +172,20 @@ def keys_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
             found = fields[str(part)].annotation
         else:  # the tag of a union member
             members = getattr(found, "__args__", ())
-            found = next((m for m in members if _tag(m) == part), None)
+            found = next((m for m in members if part in _tags(m)), None)
     return list(getattr(found, "model_fields", {}))
 
 
-def _tag(member: Any) -> Any:
-    field = getattr(member, "model_fields", {}).get("name")
-    return field.default if field else None
+def _tags(member: Any) -> set[Any]:
+    """The one value that a field of a union's member allows."""
+    literals = [
+        f.annotation for f in getattr(member, "model_fields", {}).values() if get_origin(f.annotation) is Literal
+    ]
+    return {get_args(literal)[0] for literal in literals if len(get_args(literal)) == 1}
+
+
+def _unquoted(text: str) -> str:
+    return text.strip("' ")
 
 
 def _short(value: Any) -> str:

@@ -187,6 +187,11 @@ class RunConfig(Settings):
     def _parts_agree(self) -> "RunConfig":
         if self.needs_teacher and self.teacher is None:
             raise ValueError(f"teacher: objective {self.objective.name!r} needs one. Train it with `selkd teach`.")
+        for key in ("categories", "samples"):
+            settings = getattr(self.selection, key)
+            if settings.needs_teacher and self.teacher is None:
+                policy = f"selection.{key}.policy {settings.policy!r}"
+                raise ValueError(f"teacher: {policy} reads one. Train it with `selkd teach`.")
         if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
             raise ValueError(
                 "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."

@@ -1,7 +1,8 @@
 """The teacher repository: a folder a teacher, with its weights and a card that says what they are."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,15 @@ class TeacherCard(NetworkCard):
 
 
 class Teacher:
-    """A frozen classifier and its card."""
+    """A card, and the frozen classifier it describes: built when it is first asked."""
 
-    def __init__(self, classifier: Classifier, card: TeacherCard) -> None:
-        self.classifier = classifier.requires_grad_(False).eval()
+    def __init__(self, card: TeacherCard, build: Callable[[], Classifier]) -> None:
         self.card = card
+        self._build = build
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        return self._build().requires_grad_(False).eval()
 
     @property
     def fingerprint(self) -> str:
@@ -139,13 +144,13 @@ class TeacherRepository:
         load_weights(network, read_weights(file), str(file))
 
     def load(self, name: str, device: torch.device | str = "cpu") -> Teacher:
-        """The teacher `name`, checked against its card."""
+        """The teacher `name`; its weights are read, and checked against its card, when it is first asked."""
         if name not in self.names():
             raise UserError(
                 f"no teacher {name!r} in {self.root}. {nearest(name, self.names())} `selkd teach` makes one."
             )
         card = self._card(name)
-        return Teacher(rebuild(card, self.path(name), REMEDY).to(device), card)
+        return Teacher(card, lambda: rebuild(card, self.path(name), REMEDY).to(device))
 
     def _card(self, name: str) -> TeacherCard:
         path = self.path(name) / CARD

@@ -8,6 +8,7 @@ from selkd.models.deploy import acceptance
 from selkd.tracking import StudentCard, TrialRecord, save_student
 from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
 from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
+from selkd.training.selected import write_selection
 from selkd.training.setup import Setup
 
 
@@ -58,6 +59,7 @@ def _write(
         with writing(path) as part:
             figure.savefig(part, format="png", dpi=150)
         record.artifact(path, "figures")
+    write_selection(setup, record)
     save_student(record.folder / "student", student, student_card(setup, threshold))
     record.finish("finished", found, None)
 

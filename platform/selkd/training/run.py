@@ -122,7 +122,7 @@ def work(
         record = TrialRecord(workspace.runs / config.key)
         begun = origin | {"fingerprints": setup.fingerprints()}
         settings = config.model_dump(mode="json")
-        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(config) | dict(tags), begun))
+        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(setup) | dict(tags), begun))
         if not workers.first:
             conclude(setup, _trained(setup, on_epoch), record)
             return
@@ -150,6 +150,8 @@ def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setu
     setup = Setup.of(config, workspace, workers, device_of(config))
     same_origin(TrialRecord(workspace.runs / config.key), setup)
     setup.fingerprints()  # computes the evidence
+    if setup.teacher is not None:
+        setup.evidence("validation")  # finds a damaged teacher before training, not after
     setup.rounds.rows(0)  # refuses a policy that cannot choose
     return setup
 
@@ -247,15 +249,17 @@ def result(workspace: Workspace, config: RunConfig) -> Trained:
     return Trained(config.key, record.folder, config, record.metrics, record.history(), not pending(record.folder))
 
 
-def _tags(config: RunConfig) -> dict[str, str]:
-    chosen = config.task.categories
+def _tags(setup: Setup) -> dict[str, str]:
+    config = setup.config
     return {
         "selkd.name": config.name,
         "selkd.objective": config.objective.name,
         "selkd.student": config.student.model,
         "selkd.teacher": config.teacher or "",
         "selkd.mode": config.task.mode,
-        "selkd.categories": chosen if isinstance(chosen, str) else ", ".join(map(str, chosen)),
+        "selkd.selection.categories": config.selection.categories.policy,
+        "selkd.selection.samples": config.selection.samples.policy,
+        "selkd.categories": ", ".join(setup.task.names),
         "selkd.seed": str(config.seed),
         "selkd.data": config.data.source,
     }

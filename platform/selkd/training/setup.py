@@ -13,17 +13,19 @@ from selkd import models, objectives
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
-from selkd.data.evidence import teacher_logits
+from selkd.data.evidence import statistics, teacher_logits
 from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
 from selkd.selection import SAMPLES, RowEvidence
+from selkd.selection.categories import Choice
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
+from selkd.training.subset import choose
 from selkd.training.workers import Workers
 
 DTYPES = {"float64": torch.float64}
@@ -39,7 +41,6 @@ class Setup:
     device: torch.device
     dataset: Dataset
     splits: Splits
-    task: TaskView
     teacher: Teacher | None
 
     @classmethod
@@ -59,19 +60,31 @@ class Setup:
             seed=data.seed,
             rows_per_category=data.rows_per_category,
         ).to(device)
-        chosen = config.task.categories
-        task = Task(chosen, config.task.mode).on(dataset)
         teacher = None
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
             _same_categories(teacher, dataset)
-        setup = cls(config, workspace, workers, device, dataset, splits, task, teacher)
+        setup = cls(config, workspace, workers, device, dataset, splits, teacher)
         setup.check_sizes()
         return setup
 
     @property
     def dtype(self) -> torch.dtype:
         return DTYPES.get(self.config.training.precision, torch.float32)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The categories of the task, as the category policy says."""
+        return choose(self.config, self.dataset, self.splits.train, self._mean_answers)
+
+    @cached_property
+    def task(self) -> TaskView:
+        return Task(self.choice.categories, self.config.task.mode).on(self.dataset)
+
+    def _mean_answers(self) -> np.ndarray:
+        """The teacher's mean probabilities [K, K] over the training rows of each category, plain view."""
+        store = ArrayStore(self.workspace.evidence)
+        return statistics(store, self.evidence("train"), self.splits.train.labels)["mean_probability"]
 
     @cached_property
     def keys(self) -> RowKeys:
@@ -172,7 +185,8 @@ class Setup:
     def _online_teacher(self) -> Teacher:
         """The teacher in the run's precision, so that its answers do not depend on how a batch is shared."""
         assert self.teacher is not None
-        return Teacher(copy.deepcopy(self.teacher.classifier).to(self.dtype), self.teacher.card)
+        teacher = self.teacher
+        return Teacher(teacher.card, lambda: copy.deepcopy(teacher.classifier).to(self.dtype))
 
     @cached_property
     def replayed(self) -> Arrays | None:

@@ -89,3 +89,5 @@ def _setup(config: RunConfig, workspace: Workspace) -> Setup:
 def _all_categories(config: RunConfig) -> None:
     if config.task.categories != "all" or config.task.mode != "closed":
         raise UserError("task: a teacher knows all categories of its data. Remove `task` from its configuration.")
+    if config.selection.categories.policy != "explicit":
+        raise UserError("selection.categories: a teacher knows all categories of its data. Remove it.")

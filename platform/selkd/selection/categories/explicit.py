@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from selkd.selection.categories.base import CategoryEvidence, CategoryPolicy, register
+from selkd.selection.categories.base import CategoryEvidence, CategoryPolicy, Choice, register
 
 
 @register
@@ -10,6 +10,7 @@ class Explicit(CategoryPolicy):
     """`task.categories` as it stands, in its order."""
 
     name: ClassVar[str] = "explicit"
+    order_free: ClassVar[bool] = False
 
-    def choose(self, evidence: CategoryEvidence, seed: int) -> tuple[str, ...]:
-        return evidence.named
+    def choose(self, evidence: CategoryEvidence, seed: int) -> Choice:
+        return Choice(evidence.named)

@@ -1,0 +1,23 @@
+"""What a run selected, written beside its record: the categories and what decided, and how often rows were used."""
+
+from selkd.files import write_json
+from selkd.tracking import TrialRecord
+from selkd.training.setup import Setup
+
+
+def write_selection(setup: Setup, record: TrialRecord) -> None:
+    """`selection.json`: policies, their settings, the subset chosen, the scores that decided, and what was spent."""
+    selection, choice = setup.config.selection, setup.choice
+    path = record.folder / "selection.json"
+    write_json(
+        path,
+        {
+            "categories": {
+                "settings": selection.categories.model_dump(mode="json"),
+                "chosen": list(choice.categories),
+                "scores": dict(choice.scores),
+            },
+            "samples": {"settings": selection.samples.model_dump(mode="json"), **setup.rounds.report()},
+        },
+    )
+    record.artifact(path)
