@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from selkd.selection.samples.ranking import balanced, doubt, el2n, entropy, kept, one_of_each, preferred
+from selkd.selection.samples.ranking import Zone, balanced, doubt, el2n, entropy, kept, one_of_each, preferred
 
 N, OUTPUTS = 40, 4
 GENERATOR = torch.Generator().manual_seed(0)
@@ -48,7 +48,8 @@ def test_an_order_holds_every_row_once_so_that_kept_rows_are_nested(name: str) -
 
 def test_zones_are_the_top_the_bottom_and_the_centre_of_the_scores() -> None:
     ranked = SCORES.sort().values
-    for zone, wanted in (("hard", ranked[-10:]), ("easy", ranked[:10]), ("middle", ranked[15:25])):
+    zones: list[tuple[Zone, Tensor]] = [("hard", ranked[-10:]), ("easy", ranked[:10]), ("middle", ranked[15:25])]
+    for zone, wanted in zones:
         assert SCORES[preferred(SCORES, zone)[:10]].sort().values.tolist() == wanted.tolist()
 
 

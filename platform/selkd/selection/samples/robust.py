@@ -75,7 +75,7 @@ def equilibrium(gains: Tensor, mistakes: float, at_least: int = 1) -> tuple[Tens
         raise ValueError(f"mistakes: {mistakes} must be at least 0 and below the {len(gains)} rows")
     sorted_gains, order = gains.double().clamp(min=SMALLEST_GAIN).sort(descending=True, stable=True)
     inverse = 1 / sorted_gains
-    values = (torch.arange(1, len(gains) + 1) - mistakes) / inverse.cumsum(0)
+    values = (torch.arange(1, len(gains) + 1, dtype=torch.float64) - mistakes) / inverse.cumsum(0)
     k = max(int(values.argmax()) + 1, at_least)
     inverse[k:] = 0
     return torch.zeros_like(inverse).scatter_(0, order, inverse / inverse.sum()), float(values[k - 1])
