@@ -33,3 +33,7 @@ class Workspace:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def studies(self) -> Path:
+        return self.root / "studies"

@@ -7,11 +7,13 @@ from selkd.tracking.provenance import provenance
 from selkd.tracking.record import TrialRecord
 from selkd.tracking.server import reachable, tracking_uri
 from selkd.tracking.student import StudentCard, load_student, save_student
+from selkd.tracking.study import StudyRecord
 
 __all__ = [
     "Courier",
     "Ledger",
     "StudentCard",
+    "StudyRecord",
     "TrialRecord",
     "deliver",
     "load_student",

@@ -45,14 +45,14 @@ def deliver(folder: Path, uri: str, experiment: str) -> int:
     The run is the one whose tags name the trial and its ledger. Points carry the ledger's own times, so that MLflow
     knows them when they come again.
     """
-    from selkd.tracking.projection import find_or_create, is_active, project
+    from selkd.tracking.projection import BEGINNINGS, find_or_create, is_active, project
 
     try:
         with FileLock(folder / "delivery.lock", timeout=PATIENCE):
             ledger = Ledger(folder / LEDGER)
             events = ledger.events()
             cursor = Cursor.read(folder, uri, experiment, ledger.id)
-            first = next((e for e in events if e["event"] == "begin"), None)
+            first = next((e for e in events if e["event"] in BEGINNINGS), None)
             if first is None or cursor.delivered >= len(events):
                 return 0
             client = connect(uri)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STUDENT = "student"
+BEGINNINGS = ("begin", "study")
+"""What the ledger of a trial, and that of a study, begin with."""
 TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "pruned": "KILLED"}
 MAX_NAME, MAX_VALUE = 250, 5000
@@ -63,6 +65,17 @@ def project(
             _log_tags(client, run_id, event["tags"] | _flat(event["provenance"], "selkd.provenance."))
             if event is next(e for e in events if e["event"] == "begin"):
                 _log_params(client, run_id, _flat(event["config"]))
+        case "study":
+            _log_tags(client, run_id, event["tags"] | _flat(event["provenance"], "selkd.provenance."))
+        case "start":
+            client.update_run(run_id, status="RUNNING")
+        case "told":
+            points = ((f"candidate/{k}", v, event["time"], event["number"]) for k, v in event["values"].items())
+            _log_points(client, run_id, points)
+        case "stop":
+            client.set_terminated(run_id, STATUS["finished" if event["finished"] else "stopped"], event["time"])
+            _log_tags(client, run_id, {"selkd.reason": event["reason"]})
+            client.log_artifact(run_id, str(folder / LEDGER))
         case "log":
             points = ((name, value, e["time"], e["step"]) for e in portion for name, value in e["metrics"].items())
             _log_points(client, run_id, points)

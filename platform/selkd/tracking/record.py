@@ -81,6 +81,16 @@ class TrialRecord:
         logged = self._of("log")
         return (logged[-1]["step"], logged[-1].get("steps") or 0) if logged else (0, 0)
 
+    @property
+    def seconds(self) -> float:
+        """How long the trial was worked on, over all its turns, as far as the record says."""
+        total, began, last = 0, 0, 0
+        for event in self.ledger.events():
+            if event["event"] == "begin":
+                total, began = total + last - began, event["time"]
+            last = event["time"] if began else 0
+        return (total + last - began) / 1000
+
     def history(self) -> pd.DataFrame:
         """Metrics by step: a row a step, a column a name."""
         rows: dict[int, dict[str, float]] = {}

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +15,9 @@ from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
-from selkd.files import write_bytes
+from selkd.files import read_json, write_json
 from selkd.tracking import TrialRecord, provenance
-from selkd.training.loop import Epoch, StoppedEarly
+from selkd.training.loop import Epoch, Paused, StoppedEarly
 from selkd.training.run import ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
@@ -26,15 +27,23 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # what Tune would save is never read
 }
-EXPECTED = {"stopped early": StoppedEarly, "cannot write": CannotWrite, "refused": UserError}
+EXPECTED = {"stopped early": StoppedEarly, "paused": Paused, "cannot write": CannotWrite, "refused": UserError}
 STOP = "stop"
-"""A file in the run's folder, whose text is the reason: the workers end together after their epoch."""
+"""A file in the run's folder, with kind and reason of an end: the workers end together after their epoch."""
 
 
 @contextlib.contextmanager
-def started(cpus: float) -> Iterator[Any]:
-    """Ray, connected to the cluster of RAY_ADDRESS or to one of our own that is large enough and ends with us."""
+def started(cpus: float, dashboard: bool = False) -> Iterator[Any]:
+    """Ray, connected to the cluster of RAY_ADDRESS or to one of our own that is large enough and ends with us.
+
+    With `dashboard`, what a killed trial leaves reserved is freed: Ray Train asks the dashboard's server whose it was.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -43,12 +52,23 @@ def started(cpus: float) -> Iterator[Any]:
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS", "local")
-    size = {"num_cpus": max(os.cpu_count() or 1, math.ceil(cpus)), "include_dashboard": False}
+    size: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, math.ceil(cpus)), "include_dashboard": dashboard}
+    if dashboard and address == "local":
+        size["dashboard_port"] = port = _free_port()
+        os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"  # for all processes of this cluster
     ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **(size if address == "local" else {}))
     try:
         yield ray
     finally:
         ray.shutdown()
+        if "dashboard_port" in size:
+            del os.environ["RAY_API_SERVER_ADDRESS"]
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
 
 
 def train_with_ray(
@@ -109,13 +129,18 @@ def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
 
     def obey(_: Epoch) -> None:
         if stop.exists():
-            raise StoppedEarly(stop.read_text())
+            kind, reason = read_json(stop)
+            raise EXPECTED[kind](reason)
 
     try:
         work(config, workspace, Workers.current(), obey, settings["origin"], settings["tags"], settings["deliver"])
     except tuple(EXPECTED.values()) as error:
-        return next(name for name, kind in EXPECTED.items() if isinstance(error, kind)), str(error)
+        return _expected(error)
     return None
+
+
+def _expected(end: Exception) -> tuple[str, str]:
+    return next(name for name, kind in EXPECTED.items() if isinstance(end, kind)), str(end)
 
 
 @contextlib.contextmanager
@@ -148,8 +173,8 @@ def _progress(folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]
                 metrics = {str(k): float(v) for k, v in row.items()}
                 try:
                     on_epoch(Epoch(int(str(step)), epochs, 0, metrics))
-                except StoppedEarly as reason:
-                    write_bytes(folder / STOP, str(reason).encode())
+                except (StoppedEarly, Paused) as end:
+                    write_json(folder / STOP, _expected(end))
             told = len(history)
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -1,0 +1,199 @@
+"""Run a study: take it up or go on with it, keep MLflow informed, and leave everything in good order."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from selkd.config import RunConfig, Workspace
+from selkd.data import load, split
+from selkd.errors import UserError
+from selkd.files import cannot_write
+from selkd.models.teachers import TeacherRepository
+from selkd.sweeps.director import Director
+from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.state import State
+from selkd.sweeps.studies import LOCK, STOP, Study, past_of, study_folder
+from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
+from selkd.training.loop import Epoch
+from selkd.training.ray_entry import started
+from selkd.training.teach import teach
+
+DELIVERY_PATIENCE = 30.0
+
+Watch = Callable[[State], None]
+
+
+def sweep(
+    space: SearchSpace | Mapping[str, Any] | str | Path,
+    workspace: Workspace | None = None,
+    *,
+    watch: Watch = lambda _: None,
+    on_teacher_epoch: Callable[[Epoch], None] = lambda _: None,
+    changed: bool = False,
+) -> Study:
+    """Run the study of a search space; a study that was begun goes on.
+
+    `watch` is shown the study's state now and then. With `changed`, a study goes on although its space is another one
+    than when it began.
+    """
+    space, workspace = SearchSpace.of(space), workspace or Workspace.default()
+    folder = study_folder(workspace, space.name)
+    with _alone(folder):
+        record = StudyRecord(folder)
+        _same_space(record, space, changed)
+        proposer = _proposer(space, workspace)
+        if space.warm_start:
+            proposer.warm(past_of(space.warm_start, workspace))
+        _taught(space, workspace, on_teacher_epoch)
+        if not record.ledger.events():
+            record.begin(space.name, space.model_dump(mode="json", by_alias=True), provenance())
+        (folder / STOP).unlink(missing_ok=True)
+        _train(Director(space, record, proposer, workspace), workspace, watch)
+    return Study.read(space.name, workspace)
+
+
+def _train(director: Director, workspace: Workspace, watch: Watch) -> None:
+    """Bring every trial to its end, whoever interrupts."""
+    record, state = director.record, director.state
+    state.apply(record.start(os.getpid(), socket.gethostname(), director.space.concurrent or 0))
+    courier = Courier(tracking_uri(workspace.root), director.space.name)
+    courier.poke(record.folder)
+
+    def changed(key: str | None) -> None:
+        if key is None and director.ending is None and (record.folder / STOP).exists():
+            director.ending = "asked to stop"
+        if key is not None:
+            courier.poke(workspace.runs / key)
+        watch(state)
+
+    try:
+        workers = RunConfig.of(director.space.base).workers
+        with _interrupts(director), started(workers.count * workers.cpus, dashboard=workers.count > 1) as ray:
+            from selkd.sweeps.tuning import tune_study
+
+            tune_study(ray, director, workspace, changed)
+    except KeyboardInterrupt:
+        director.ending = director.ending or "interrupted"
+    except BaseException as error:
+        director.ending = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        (record.folder / STOP).unlink(missing_ok=True)
+        for key in settle(director.state, record, workspace):
+            courier.poke(workspace.runs / key)
+        state.apply(record.stop(director.ending is None, director.ending or "every candidate was tried"))
+        courier.poke(record.folder)
+        watch(state)
+        courier.close(DELIVERY_PATIENCE)
+
+
+def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]:
+    """Leave no trial running for ever: say of each that nobody trains any more how it stands."""
+    settled = []
+    for trial in state.trials.values():
+        own = TrialRecord(workspace.runs / trial.key)
+        if own.status == "running":
+            ended = trial.status if trial.status in ("pruned", "failed") else "stopped"
+            own.finish(ended, {}, trial.reason or "its study was stopped; resuming the study goes on")
+            settled.append(trial.key)
+        if trial.status == "running":
+            state.apply(record.end_trial(trial.key, "stopped", {}, "the study was stopped", own.seconds))
+    return settled
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the study, so that no second driver works on it."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{folder.name}: another driver works on this study. Watch it with `selkd study {folder.name}`, end it "
+            f"with `selkd study {folder.name} --stop`, or give this one another name."
+        ) from None
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _interrupts(director: Director) -> Iterator[None]:
+    """The first SIGINT or SIGTERM lets students end their epoch; the second ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if director.ending is not None:
+            raise KeyboardInterrupt
+        director.ending = f"interrupted ({signal.Signals(number).name})"
+        (director.record.folder / STOP).touch()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _same_space(record: StudyRecord, space: SearchSpace, changed: bool) -> None:
+    """Refuse to go on with another space, unless told; what only says how much may be spent may change."""
+    events = record.ledger.events()
+    if not events:
+        return
+    before = SearchSpace.model_validate(State.of(events).space)
+    difference = before.difference(space)
+    if not difference.lines:
+        return
+    if not difference.harmless and not changed:
+        shown = "\n".join(f"  {line}" for line in difference.lines)
+        raise UserError(
+            f"{space.name}: the search space changed since the study began:\n{shown}\n"
+            "Restore it, give the study another name, or go on all the same with --changed."
+        )
+    record.change(space.model_dump(mode="json", by_alias=True), difference.lines)
+
+
+def _proposer(space: SearchSpace, workspace: Workspace) -> Proposer:
+    """Who proposes candidates, on the data of the base configuration."""
+    data = RunConfig.of(space.base).data
+    dataset = load(
+        data.source,
+        root=data.root or workspace.data,
+        image_size=data.image_size,
+        memory_budget=data.memory_budget,
+    )
+    parts = split(
+        dataset,
+        validation=data.validation,
+        test=data.test,
+        seed=data.seed,
+        rows_per_category=data.rows_per_category,
+    )
+    rows = torch.bincount(parts.train.labels, minlength=len(dataset.categories)).tolist()
+    return Proposer(space, dataset.categories, dataset.superclasses, rows)
+
+
+def _taught(space: SearchSpace, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
+    """The teacher that the space describes, where the workspace does not have it."""
+    if space.teacher is None:
+        return
+    config = RunConfig.of(space.teacher)
+    if config.name not in TeacherRepository(workspace.teachers).names():
+        teach(config, workspace, on_epoch=on_epoch)

@@ -1,0 +1,120 @@
+"""Studies as they stand in the workspace: what was tried, what is best, what remains."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from selkd.config import Workspace
+from selkd.errors import UserError, nearest
+from selkd.sweeps import goals
+from selkd.sweeps.learner import importances
+from selkd.sweeps.past import Past
+from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.state import Candidate, State
+from selkd.tracking import StudyRecord
+from selkd.tracking.record import LEDGER
+
+LOCK = ".lock"
+STOP = "stop"
+"""A file in a study's folder: its students end after their epoch, and its driver begins nothing new."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study, read from its ledger."""
+
+    folder: Path
+    state: State
+
+    @classmethod
+    def read(cls, name: str, workspace: Workspace | None = None) -> "Study":
+        workspace = workspace or Workspace.default()
+        folder = study_folder(workspace, name)
+        if not (folder / LEDGER).is_file():
+            raise UserError(f"no study {name!r} in {workspace.studies}. {nearest(name, names(workspace))}")
+        return cls(folder, State.of(StudyRecord(folder).ledger.events()))
+
+    @property
+    def name(self) -> str:
+        return self.state.name
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return SearchSpace.model_validate(self.state.space)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a driver works on it now, on this machine or through shared storage."""
+        return driven(self.folder)
+
+    @property
+    def status(self) -> str:
+        if self.alive:
+            return "running"
+        return "finished" if self.state.finished else "stopped"
+
+    def table(self) -> pd.DataFrame:
+        """A row a candidate: parameters, means of the metrics, how it ended."""
+        rows = [
+            {"candidate": c.number, **c.parameters, **c.values, "state": c.verdict or "open", "reason": c.reason}
+            for c in self.state.candidates.values()
+        ]
+        return pd.DataFrame(rows)
+
+    def trials(self) -> pd.DataFrame:
+        """A row a student: candidate, seed, how it ended, and every metric of its record."""
+        rows = [
+            {"key": t.key, "candidate": t.number, "seed": t.seed, "role": t.role, "status": t.status,
+             "reason": t.reason, "seconds": t.seconds, **t.metrics}
+            for t in self.state.trials.values()
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def best(self) -> list[Candidate]:
+        """The complete candidates that keep the constraints and that no other beats; the best one, with one metric."""
+        return best(self.space, self.state)
+
+    def importances(self) -> dict[str, float]:
+        """The share of the first metric's variance that each parameter explains; empty while little is known."""
+        return importances(self.space, [c.past for c in self.state.candidates.values()])
+
+
+def best(space: SearchSpace, state: State) -> list[Candidate]:
+    """The candidates on the Pareto front, in order of the first metric."""
+    kept = {n: c for n, c in state.candidates.items() if c.verdict == "complete" and c.feasible}
+    points = {n: [c.values[name] for name in space.metrics] for n, c in kept.items()}
+    directions = list(space.metrics.values())
+    sign = -1 if directions[0] == "maximise" else 1
+    front = [kept[number] for number in goals.front(points, directions)]
+    front.sort(key=lambda c: (sign * c.values[next(iter(space.metrics))], c.number))
+    return front if len(directions) > 1 else front[:1]
+
+
+def study_folder(workspace: Workspace, name: str) -> Path:
+    return workspace.studies / name
+
+
+def names(workspace: Workspace) -> list[str]:
+    return sorted(path.parent.name for path in workspace.studies.glob(f"*/{LEDGER}"))
+
+
+def driven(folder: Path) -> bool:
+    """Whether somebody holds the study's lock."""
+    if not folder.is_dir():
+        return False
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
+def past_of(name: str, workspace: Workspace) -> list[Past]:
+    """The finished candidates of an earlier study, for a warm start."""
+    return [c.past for c in Study.read(name, workspace).state.candidates.values() if c.verdict == "complete"]

@@ -1,0 +1,188 @@
+"""Ray Tune runs what the director decides: a thin searcher, a thin scheduler, and the resources of a trial."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from selkd.config import RunConfig, Workspace
+from selkd.errors import UserError
+from selkd.sweeps.director import Director
+from selkd.sweeps.studies import STOP
+from selkd.sweeps.trainable import StudentTrial
+from selkd.training.setup import device_of
+
+RETRIES = 3
+"""How often a trial is taken up again whose process died."""
+PATIENCE = 30.0
+"""Seconds that students have to reach the end of their epoch when a study is stopped."""
+PACE = 0.5
+
+
+class Unsaved:
+    """Tune pickles what it is given, and nobody ever reads that: a study goes on from its ledger."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class DirectedSearch(Unsaved, Searcher):
+    """Gives Tune the trials that the director wants."""
+
+    def __init__(self, director: Director, order: Callable[[str], dict[str, Any]]) -> None:
+        super().__init__()
+        self.director, self.order = director, order
+
+    def suggest(self, trial_id: str) -> Any:
+        trial = self.director.next()
+        return Searcher.FINISHED if trial is None else self.order(trial.key)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The callback hears of it with the trial."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: see `Unsaved`."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise AssertionError("a study goes on from its ledger")
+
+
+class DirectedStops(Unsaved, FIFOScheduler):
+    """Stops students early where the director says so."""
+
+    def __init__(self, director: Director) -> None:
+        super().__init__()
+        self.director = director
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if result["done"]:
+            return TrialScheduler.CONTINUE
+        reason = self.director.reported(trial.config["key"], result["share"], result["value"])
+        if reason is None:
+            return TrialScheduler.CONTINUE
+        trial.selkd_reason = reason
+        return TrialScheduler.STOP
+
+
+class Clerk(Unsaved, tune.Callback):
+    """Tells the director what happened, and whoever watches."""
+
+    def __init__(self, director: Director, changed: Callable[[str | None], None]) -> None:
+        self.director, self.changed = director, changed
+        self._looked = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.director.launched(trial.config["key"])
+        self.changed(trial.config["key"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        key, result = trial.config["key"], trial.last_result or {}
+        match result.get("outcome"):
+            case "finished" | "failed" | "pruned" | "stopped" as status:
+                self.director.ended(key, status, result["reason"])
+            case "halted":
+                self.director.ending = f"cannot go on: {result['reason']}"
+                self.director.ended(key, "stopped", result["reason"])
+            case _ if reason := getattr(trial, "selkd_reason", None):
+                self.director.ended(key, "pruned", reason)
+        self.changed(key)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        reason = str(error).strip().splitlines()[-1] if error else "unknown"
+        self.director.ended(trial.config["key"], "failed", f"its process ended {RETRIES + 1} times ({reason})")
+        self.changed(trial.config["key"])
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._looked > PACE:
+            self._looked = time.monotonic()
+            self.changed(None)
+
+
+class Patience(Unsaved, tune.Stopper):
+    """Ends what goes on long after the study was told to end."""
+
+    def __init__(self, director: Director) -> None:
+        self.director = director
+        self._since: float | None = None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self.director.ending is not None and self._since is None:
+            self._since = time.monotonic()
+        return self._since is not None and time.monotonic() - self._since > PATIENCE
+
+
+def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Callable[[str | None], None]) -> None:
+    """Train what the director wants until it wants nothing more; `changed` hears of trials, now and then of none."""
+    base = RunConfig.of(director.space.base)
+    concurrent = _room(ray, base, director.space.concurrent)
+    stop = director.record.folder / STOP
+
+    def order(key: str) -> dict[str, Any]:
+        config = director.configs[key]
+        metric = next(iter(director.space.metrics))
+        return {
+            "key": key,
+            "config": config.model_dump_json(),
+            "workspace": str(workspace.root),
+            "tags": director.tags(key),
+            "milestones": director.milestones(key),
+            "metric": metric,
+            "stop": str(stop),
+        }
+
+    storage = tempfile.mkdtemp(prefix="selkd-tune-")
+    try:
+        tune.Tuner(
+            tune.with_resources(StudentTrial, _resources(base)),
+            tune_config=tune.TuneConfig(
+                search_alg=DirectedSearch(director, order),
+                scheduler=DirectedStops(director),
+                num_samples=-1,
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=storage,
+                stop=Patience(director),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[Clerk(director, changed)],
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _resources(config: RunConfig) -> dict[str, float]:
+    """What the actor of a trial holds. With several workers it only waits, so it holds nothing that they need."""
+    workers = config.workers
+    if workers.count > 1:
+        return {"memory": 2**20}
+    return {"CPU": workers.cpus} | ({"GPU": workers.gpus} if device_of(config).type == "cuda" else {})
+
+
+def _room(ray: Any, config: RunConfig, wanted: int | None) -> int:
+    """How many trials fit at once; refused at once where not even one does."""
+    workers = config.workers
+    need = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if device_of(config).type == "cuda" else {})
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for name, amount in need.items():
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        if amount > most:
+            key = f"workers.{name.lower()}s"
+            raise UserError(f"{key}: {amount:g} a worker, and no node has more than {most:g}. Lower {key}.")
+    slots = sum(int(min(node.get(name, 0) / amount + 1e-9 for name, amount in need.items())) for node in nodes)
+    if slots < workers.count:
+        raise UserError(f"workers.count: {workers.count} workers do not fit: there is room for {slots}. Lower it.")
+    most = slots // workers.count
+    return min(wanted or most, most)
