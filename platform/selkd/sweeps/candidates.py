@@ -10,9 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from selkd.config import RunConfig
+from selkd.config import RunConfig, validate
 from selkd.config.conflicts import _conflicts
 from selkd.errors import UserError
 from selkd.sweeps.components import components, has, owner
@@ -27,16 +25,16 @@ COUNTED = 20_000
 
 
 class Size(NamedTuple):
-    """How many candidates there are; without a count, how many parameters are ranges of numbers."""
+    """How many candidates there are; without a total, how many parameters are ranges of numbers."""
 
-    count: int | None
+    total: int | None
     ranges: int
     exact: bool = True
 
     def __str__(self) -> str:
-        if self.count is None:
+        if self.total is None:
             return f"infinite ({self.ranges} range{'s' * (self.ranges > 1)})"
-        return f"{self.count:,}" if self.exact else f"at most {self.count:,}"
+        return f"{self.total:,}" if self.exact else f"at most {self.total:,}"
 
 
 class Candidates:
@@ -93,13 +91,9 @@ class Candidates:
     def fault(self, parameters: Mapping[str, Any]) -> str | None:
         """Why no run can have these parameters."""
         try:
-            RunConfig.model_validate(self.tree(parameters))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            return f"{where}: {first['msg']}".removeprefix(": ").replace("Value error, ", "")
+            validate(RunConfig, self.tree(parameters), "")
         except UserError as error:
-            return str(error)
+            return str(error).splitlines()[0].removeprefix(": ")
         return None
 
     def allowed(self, parameters: Mapping[str, Any]) -> bool:

@@ -1,16 +1,16 @@
 """What a search space cannot be: everything that would fail later is refused here, with the key and the remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from selkd.errors import nearest
+from selkd.errors import UserError, nearest
 from selkd.sweeps import goals
 from selkd.sweeps.candidates import Candidates, Parameters
-from selkd.sweeps.components import known_keys
-from selkd.sweeps.parameters import AnyParameter, Subset
+from selkd.sweeps.components import has, known_keys, owner
+from selkd.sweeps.parameters import AnyParameter, Choice, Subset
 from selkd.sweeps.samplers import CmaEs, GridSearch, missing_package
 
 if TYPE_CHECKING:
@@ -34,11 +34,30 @@ def refuse_what_cannot_be(space: "SearchSpace") -> None:
     _keys(space)
     _metrics(space)
     _sampler(space)
-    candidates, rng = _without_subsets(space.candidates), np.random.default_rng(space.seed)
+    candidates, rng = _without_data(space.candidates), np.random.default_rng(space.seed)
     drawn = [candidates.walk(lambda _, parameter: parameter.at(rng.random())) for _ in range(DRAWS)]
     _values(candidates, drawn)
     _forbidden(candidates, drawn)
     _ends(space)
+
+
+def refuse_on(space: "SearchSpace", categories: Sequence[str]) -> None:
+    """What cannot be on data with these categories; subsets say it themselves."""
+    subset = next((one.subset for one in space.search.values() if isinstance(one, Subset)), None)
+    for name in space.target:
+        if name not in categories:
+            raise UserError(f"target: {name!r} is not a category of the data. {nearest(name, categories)}")
+    for name in (*space.metrics, *space.constraints):
+        category = name.partition(f"/{goals.RECALL}")[2]
+        if category and category not in categories:
+            raise UserError(f"metrics: {name!r} names no category of the data. {nearest(category, categories)}")
+        if category and subset and category not in subset.must:
+            raise UserError(f"metrics: {name!r} is known only where {category!r} is chosen. Add it to subset.must.")
+    if subset and "open" in space.modes and subset.bounds[1] >= len(categories):
+        raise UserError(
+            f"search.task.categories.subset.size: an open task leaves a category out, and {subset.bounds[1]} of "
+            f"{len(categories)} leave none. Ask for fewer, or use task.mode closed."
+        )
 
 
 def _keys(space: "SearchSpace") -> None:
@@ -104,9 +123,14 @@ def _sampler(space: "SearchSpace") -> None:
             raise ValueError("sampler: cma-es needs two ranges that all candidates have. Use tpe.")
 
 
-def _without_subsets(candidates: Candidates) -> Candidates:
-    """Subsets depend on the data, which are not read here."""
-    search = {key: one for key, one in candidates.search.items() if not isinstance(one, Subset)}
+def _without_data(candidates: Candidates) -> Candidates:
+    """The same candidates with one stand-in for all subsets, which depend on data that are not read here."""
+    search = {
+        key: Choice(choice=[one.subset.must or one.subset.among or ["any"]], when=one.when)
+        if isinstance(one, Subset)
+        else one
+        for key, one in candidates.search.items()
+    }
     return Candidates(candidates.base, search, candidates.forbid)
 
 
@@ -115,7 +139,7 @@ def _values(candidates: Candidates, drawn: list[Parameters]) -> None:
     for key, parameter in candidates.search.items():
         having = [candidate for candidate in drawn if key in candidate]
         if not having:
-            raise ValueError(f"search.{key}: no candidate has it{_because(candidates, key, parameter)}. Remove it.")
+            raise ValueError(f"search.{key}: no candidate has it, because {_reason(key, parameter)}. Remove it.")
         for value in parameter.ends():
             faults = []
             for candidate in _different(having, key):
@@ -133,10 +157,14 @@ def _values(candidates: Candidates, drawn: list[Parameters]) -> None:
             raise ValueError(f"search: {_written(candidate)} is not possible: {found} Forbid it, or narrow the search.")
 
 
-def _because(candidates: Candidates, key: str, parameter: AnyParameter) -> str:
+def _reason(key: str, parameter: AnyParameter) -> str:
     if parameter.when:
-        return f" where {_written(parameter.when)}"
-    return " beside the others" if candidates.search else ""
+        return f"none with it has {_written(parameter.when)}"
+    component = owner(key)
+    having = [name for name in component.members if has(key, name)] if component else []
+    return (
+        f"none has {component.key} {' or '.join(having)}, or it does nothing there" if component else "it does nothing"
+    )
 
 
 def _different(having: list[Parameters], key: str) -> Iterator[Parameters]:

@@ -115,8 +115,11 @@ def fault(name: str, modes: Iterable[str], target: Sequence[str]) -> str | None:
         return None
     for mode in modes:
         if name not in known(mode):
-            said = f"{name!r} is not recorded by students of task.mode {mode}."
-            return f"{said} {nearest(name, sorted({*known(mode), TARGET}))}"
+            meant = f"validation/{name}"
+            close = (
+                f"Did you mean {meant!r}?" if meant in known(mode) else nearest(name, [*sorted(known(mode)), TARGET])
+            )
+            return f"{name!r} is not recorded by students of task.mode {mode}. {close}"
     return None
 
 

@@ -86,10 +86,10 @@ class Learner:
         self.study.tell(trial, values, state=STATES[past.state])
 
     def _begin(self, number: int, attempt: int, fixed: Mapping[str, Any]) -> optuna.Trial:
-        self.study.sampler = built(self.space.sampler, stream(self.space.seed, number, attempt))
-        if fixed:
-            self.study.enqueue_trial({key: self.space.search[key].encode(value) for key, value in fixed.items()})
         with _quiet():
+            self.study.sampler = built(self.space.sampler, stream(self.space.seed, number, attempt))
+            if fixed:
+                self.study.enqueue_trial({key: self.space.search[key].encode(value) for key, value in fixed.items()})
             return self.study.ask()
 
 

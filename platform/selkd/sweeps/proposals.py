@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from selkd.errors import UserError, nearest
+from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.sweeps import goals, subsets
 from selkd.sweeps.candidates import COUNTED, Parameters, Pick, Size
+from selkd.sweeps.checks import refuse_on
 from selkd.sweeps.draws import generator, quasi_random, stream
 from selkd.sweeps.first import first_points
 from selkd.sweeps.learner import Learner, importances
@@ -46,9 +47,7 @@ class Proposer:
         self._known: set[str] = set()
         self._warm: list[Past] = []
         self._learner = Learner(space) if space.sampler.learns else None
-        for name in space.target:
-            if name not in categories:
-                raise UserError(f"target: {name!r} is not a category of the data. {nearest(name, categories)}")
+        refuse_on(space, categories)
         self._feasible = {
             key: _feasible(key, parameter, categories, superclasses, rows)
             for key, parameter in space.search.items()
@@ -124,7 +123,7 @@ class Proposer:
             return self._every[number] if number < len(self._every) else None
         if number < len(self._points):
             return self._added(number, self._points[number])
-        if self.size.exact and self.size.count is not None and len(self._known) >= self.size.count:
+        if self.size.exact and self.size.total is not None and len(self._known) >= self.size.total:
             return None
         index, place = divmod(number - len(self._points), len(self.candidates.grid))
         point = self.candidates.grid[place]
@@ -183,7 +182,7 @@ class Proposer:
 
     def _wanted(self, parameters: Parameters) -> bool:
         """Allowed, and where the space is finite, not proposed before."""
-        new = self.size.count is None or fingerprint(parameters) not in self._known
+        new = self.size.total is None or fingerprint(parameters) not in self._known
         return new and self.candidates.allowed(parameters)
 
     def _added(self, number: int, parameters: Parameters) -> Parameters:
@@ -212,7 +211,7 @@ class Proposer:
 
     @property
     def _few(self) -> bool:
-        return self.size.count is not None and self.size.count <= COUNTED
+        return self.size.total is not None and self.size.total <= COUNTED
 
     @cached_property
     def _points(self) -> list[Parameters]:
@@ -221,8 +220,8 @@ class Proposer:
     @cached_property
     def _every(self) -> list[Parameters]:
         """All candidates of a finite space, in a seeded order."""
-        count = self.size.count
-        if count is None or count > LARGEST_GRID:
+        total = self.size.total
+        if total is None or total > LARGEST_GRID:
             raise UserError(
                 f"sampler: a grid of {self.size} candidates is too large. Use random, or narrow the search."
             )

@@ -4,48 +4,47 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
-from selkd.errors import nearest
+from selkd.config import validate
+from selkd.errors import UserError, nearest
 from selkd.sweeps.candidates import Candidates, lookup
 from selkd.sweeps.components import declared, has, known_keys, owner
-from selkd.sweeps.parameters import AnyParameter, kind_of
+from selkd.sweeps.parameters import KINDS, AnyParameter, kind_of
 
 DECLARED = "declared"
 DRAWS = 300
-_PARAMETER = TypeAdapter(AnyParameter)
 
 
-def resolved_search(search: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+def resolved_search(search: Any, base: Mapping[str, Any]) -> dict[str, AnyParameter]:
     """A key and its parameter for everything searched; what is written out wins over what a wildcard finds."""
     written = _as_mapping(search)
-    explicit = {key: spec for key, spec in written.items() if not key.endswith("*") and spec != DECLARED}
-    for key, spec in explicit.items():
-        try:
-            kind_of(spec)
-        except ValueError as error:
-            raise ValueError(f"search.{key}: {error}") from None
-    found: dict[str, Any] = {}
+    explicit = {key: _written(key, spec) for key, spec in written.items() if spec != DECLARED}
+    found: dict[str, AnyParameter] = {}
     wild: set[str] = set()
-    for key, spec in written.items():
+    for key in written:
         if key in explicit:
-            found[key] = spec
-        elif spec != DECLARED:
-            raise ValueError(f"search.{key}: {spec!r} is not allowed for a wildcard. Write {DECLARED!r}.")
+            found[key] = explicit[key]
         else:
             declares = {one: spec for one, spec in _declared(key, explicit, base).items() if one not in explicit}
             found |= declares
             wild |= set(declares) if key.endswith("*") else set()
-    return {key: spec for key, spec in found.items() if key not in wild - _acting(found, base)}
+    return {key: parameter for key, parameter in found.items() if key not in wild - _acting(found, base)}
 
 
-def _acting(search: Mapping[str, Any], base: Mapping[str, Any]) -> set[str]:
-    """The keys that some candidate has: a wildcard also finds those of the other task mode."""
+def _written(key: str, spec: Any) -> AnyParameter:
+    if key.endswith("*"):
+        raise ValueError(f"search.{key}: {spec!r} is not allowed for a wildcard. Write {DECLARED!r}.")
     try:
-        parameters = {key: _PARAMETER.validate_python(spec) for key, spec in search.items()}
-        candidates = Candidates(base, {key: one for key, one in parameters.items() if one.kind != "subset"}, [])
-    except ValueError:
-        return set(search)
+        return validate(KINDS[kind_of(spec)], spec, f"search.{key}")  # pyright: ignore[reportReturnType]
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        raise ValueError(f"search.{key}: {error}") from None
+
+
+def _acting(search: Mapping[str, AnyParameter], base: Mapping[str, Any]) -> set[str]:
+    """The keys that some candidate has: a wildcard also finds those of the other task mode."""
+    candidates = Candidates(base, {key: one for key, one in search.items() if one.kind != "subset"}, [])
     rng = np.random.default_rng(0)
     return {key for _ in range(DRAWS) for key in candidates.walk(lambda _, one: one.at(rng.random()))}
 
@@ -55,12 +54,12 @@ def _as_mapping(search: Any) -> dict[str, Any]:
         return {search: DECLARED}
     if isinstance(search, list) and all(isinstance(key, str) for key in search):
         return dict.fromkeys(search, DECLARED)
-    if isinstance(search, Mapping):
+    if isinstance(search, Mapping) and all(isinstance(key, str) for key in search):
         return dict(search)
     raise ValueError(f"search: {search!r} is neither a name, a list of names, nor keys with their parameters.")
 
 
-def _declared(key: str, explicit: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, AnyParameter]:
+def _declared(key: str, explicit: Mapping[str, AnyParameter], base: Mapping[str, Any]) -> dict[str, AnyParameter]:
     """The parameters that the reachable members of components declare under a key or wildcard."""
     prefix = key.removesuffix("*")
     names = [one for one in sorted(known_keys()) if one == key or (key.endswith("*") and one.startswith(prefix))]
@@ -78,14 +77,14 @@ def _declared(key: str, explicit: Mapping[str, Any], base: Mapping[str, Any]) ->
     return found
 
 
-def _members(key: str, explicit: Mapping[str, Any], base: Mapping[str, Any]) -> set[Any] | None:
+def _members(key: str, explicit: Mapping[str, AnyParameter], base: Mapping[str, Any]) -> set[Any] | None:
     """The members of the key's component that candidates may have."""
     component = owner(key)
     if component is None:
         return None
     for searched in (component.key, component.group):
-        spec = explicit.get(searched)
-        if isinstance(spec, Mapping) and isinstance(values := spec.get("choice", spec.get("grid")), list):
+        if searched in explicit:
+            values = explicit[searched].values() or ()
             return {value.get(component.tag) if isinstance(value, Mapping) else value for value in values}
     group = lookup(base, component.group)
     return {group if isinstance(group, str) else (group or {}).get(component.tag, component.default)}

@@ -24,10 +24,8 @@ class Sampler(Settings):
     replays: ClassVar[bool] = False
     """Its state lies in past proposals, which are made again when a study is resumed."""
 
-    name: str
-
     def build(self, seed: int) -> optuna.samplers.BaseSampler:
-        raise AssertionError(f"{self.name} is not a sampler of Optuna")
+        raise AssertionError("this sampler is not one of Optuna's")
 
 
 class Random(Sampler):

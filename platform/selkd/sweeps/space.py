@@ -70,11 +70,16 @@ class SearchSpace(Settings):
     def _name_alone(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    @field_validator("stopping", mode="before")
+    @classmethod
+    def _rule_alone(cls, value: Any) -> Any:
+        return {"rule": value} if isinstance(value, str) else value
+
     _spelling = field_validator("metrics", mode="before")(goals.directions)
 
     @field_validator("forbid")
     @classmethod
-    def _values_are_lists(cls, forbid: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _entries_hold_something(cls, forbid: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not all(forbid):
             raise ValueError("an empty entry forbids everything. Remove it.")
         return forbid
@@ -148,7 +153,7 @@ class SearchSpace(Settings):
 def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     """A space as written, with its base checked and its searched keys spelled out."""
     found = dict(values)
-    base, teacher = found.get("base") or {}, found.get("teacher")
+    base, teacher = found.get("base", {}), found.get("teacher")
     if not isinstance(base, Mapping):
         raise ValueError(f"base: {base!r} is not a group of keys. A path is read only from a space in a file.")
     if isinstance(teacher, Mapping):
