@@ -69,7 +69,7 @@ def rounds(policy: SamplePolicy, given: RowEvidence, budget: int, first: int = 0
         found.append(policy.rates(given, budget, seed, round))
         rows = policy.asks(given, seed, round)
         if rows is not None:
-            policy.learn(given, rows, answers(given.ids[rows], round))
+            policy.learn(given, rows, answers(given.ids[rows], round), round)
     return found
 
 
@@ -110,7 +110,7 @@ def test_its_state_is_all_that_later_rounds_need(name: str, settings: dict[str, 
         stopped.rates(evidence(), 19, 3, round)
         rows = stopped.asks(evidence(), 3, round)
         if rows is not None:
-            stopped.learn(evidence(), rows, answers(IDS[rows], round))
+            stopped.learn(evidence(), rows, answers(IDS[rows], round), round)
     resumed = make(name, settings)
     resumed.state = {key: value.clone() for key, value in stopped.state.items()}
     assert all(map(torch.equal, rounds(resumed, evidence(), 19, first=3), whole[3:]))

@@ -36,13 +36,14 @@ def _write(
     if setup.teacher is not None:
         for part in ("validation", "test"):
             found |= {f"teacher/{part}/{k}": v for k, v in scored_teacher(setup, part).metrics().items()}
-    found |= costs(setup, student)
+    found |= costs(setup, student) | setup.rounds.costs()
     if threshold is not None:
         found["threshold"] = threshold
     for name, frame in {
         "predictions-validation": validation.frame(),
         "predictions-test": test.frame(),
         "probe": probed,
+        "rows-used": setup.rounds.frame(setup.task.output_names),
     }.items():
         path = record.folder / f"{name}.parquet"
         with writing(path) as part:

@@ -3,9 +3,10 @@
 Shapes: n training rows of the task, o outputs of the student.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class Rounds:
     def __init__(self, policy: SamplePolicy, evidence: RowEvidence, budget: int, seed: int) -> None:
         self.policy, self.evidence, self.budget, self.seed = policy, evidence, budget, seed
         self.used = torch.zeros(len(evidence), dtype=torch.int64)  # how often each row was trained on
-        self.by_output: list[list[int]] = []  # rows [rounds, o] that each epoch used
+        self.by_output = torch.zeros(0, evidence.outputs, dtype=torch.int64)  # rows [rounds, o] that each epoch used
         self.scored = 0  # forward passes spent on what the policy learns
         self._drawn: tuple[int, Tensor] | None = None
 
@@ -49,14 +50,15 @@ class Rounds:
         """Note that the first `count` rows of the round were trained on."""
         rows = self.rows(round)[:count]
         self.used += torch.bincount(rows, minlength=len(self.used))
-        self.by_output.append(torch.bincount(self.evidence.labels[rows], minlength=self.evidence.outputs).tolist())
+        by_output = torch.bincount(self.evidence.labels[rows], minlength=self.evidence.outputs)
+        self.by_output = torch.cat([self.by_output, by_output[None]])
 
     def learn(self, round: int, answers: Callable[[Tensor], Tensor]) -> None:
         """Let the policy learn from the student's logits, which `answers` gives of the rows it is asked for."""
         rows = self.policy.asks(self.evidence, self.seed, round)
         if rows is not None:
             self.scored += len(rows)
-            self.policy.learn(self.evidence, rows, answers(rows))
+            self.policy.learn(self.evidence, rows, answers(rows), round)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -68,6 +70,15 @@ class Rounds:
         self.used, self.by_output, self.scored = state["used"], state["by_output"], state["scored"]
         self._drawn = None
 
+    def costs(self) -> dict[str, float]:
+        """What the student's training took, in rows: gradients, and forward passes for scoring."""
+        return {"cost/row_gradients": float(self.used.sum()), "cost/rows_scored": float(self.scored)}
+
+    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+        """How often each training row of the task was used; `names` are those of the outputs."""
+        labels = [names[label] for label in self.evidence.labels.tolist()]
+        return pd.DataFrame({"row": self.evidence.ids.numpy(), "label": labels, "used": self.used.numpy()})
+
     def report(self) -> dict[str, Any]:
         """What was spent on which rows."""
         return {
@@ -75,6 +86,6 @@ class Rounds:
             "rows_per_epoch": self.budget,
             "row_gradients": int(self.used.sum()),
             "rows_used": int((self.used > 0).sum()),
-            "scoring_forward_passes": self.scored,
-            "rows_per_output_and_epoch": self.by_output,
+            "rows_scored": self.scored,
+            "rows_per_output_and_epoch": self.by_output.tolist(),
         }

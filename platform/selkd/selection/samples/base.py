@@ -87,8 +87,8 @@ class SamplePolicy:
         """Rows whose student logits, at the end of the round, the policy learns from."""
         return None
 
-    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor) -> None:
-        """Take in the student's logits of the rows asked for."""
+    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor, round: int) -> None:
+        """Take in the student's logits of the rows asked for, at the end of the round."""
         raise NotImplementedError
 
     def weigh(self, terms: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

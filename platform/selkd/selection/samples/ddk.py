@@ -67,7 +67,7 @@ class DDK(SamplePolicy):
             return None
         return held_out(luck(evidence, seed), evidence.labels, self.settings.held_out).nonzero().flatten()
 
-    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor) -> None:
+    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor, round: int) -> None:
         labels = evidence.labels[rows]
         student, teacher = (self._by_category(z, labels, evidence.outputs) for z in (logits, evidence.teacher[rows]))
         gap = student - teacher

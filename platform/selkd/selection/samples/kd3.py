@@ -44,11 +44,9 @@ class KD3(SamplePolicy):
     settings: KD3Settings
 
     def rates(self, evidence: RowEvidence, budget: int, seed: int, round: int) -> Tensor:
-        mixed = evidence.teacher
-        if "student" in self.state:
-            a = teacher_share(round, evidence.rounds)
-            mixed = a * mixed + (1 - a) * self.state["student"]
-        passed = confident(mixed.softmax(1), self.settings.cutoff)
+        passed = self.state.get("passed")
+        if passed is None:
+            passed = confident(evidence.teacher.exp(), self.settings.cutoff)
         if not passed.any():
             log.warning("selection.samples: kd3 leaves no row in epoch %d, so all are used. Lower cutoff.", round + 1)
             return uniform(evidence, budget)
@@ -57,8 +55,10 @@ class KD3(SamplePolicy):
     def asks(self, evidence: RowEvidence, seed: int, round: int) -> Tensor | None:
         return torch.arange(len(evidence))
 
-    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor) -> None:
-        self.state["student"] = logits.double().log_softmax(1)
+    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor, round: int) -> None:
+        a = teacher_share(round + 1, evidence.rounds)
+        mixed = a * evidence.teacher + (1 - a) * logits.double().log_softmax(1)
+        self.state["passed"] = confident(mixed.softmax(1), self.settings.cutoff)
 
 
 def teacher_share(round: int, rounds: int) -> float:

@@ -96,7 +96,7 @@ class Ranked(SamplePolicy):
         wanted = self.score == "el2n" and round < self._rounds(evidence)
         return torch.arange(len(evidence)) if wanted else None
 
-    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor) -> None:
+    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor, round: int) -> None:
         found = el2n(logits.double().softmax(1), evidence.labels)
         self.state["sum"] = self.state.get("sum", torch.zeros_like(found)) + found
 

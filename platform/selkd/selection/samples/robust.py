@@ -51,7 +51,7 @@ class RAD(SamplePolicy):
     def asks(self, evidence: RowEvidence, seed: int, round: int) -> Tensor | None:
         return torch.arange(len(evidence)) if round % self.settings.every == 0 else None
 
-    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor) -> None:
+    def learn(self, evidence: RowEvidence, rows: Tensor, logits: Tensor, round: int) -> None:
         best = logits.double().softmax(1).topk(min(2, evidence.outputs)).values
         self.state["gains"] = 1 - (best[:, 0] - best[:, 1:].sum(1))
 
