@@ -5,7 +5,7 @@ A candidate's parameters are the active ones, in a fixed order: parents before t
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from selkd.config.conflicts import _conflicts
 from selkd.errors import UserError
 from selkd.sweeps.components import components, has, owner
 from selkd.sweeps.parameters import AnyParameter, Choice, Grid, Subset, same
+from selkd.sweeps.tree import lookup, put, with_components
 
 Parameters = dict[str, Any]
 Pick = Callable[[str, AnyParameter], Any]
@@ -37,6 +38,13 @@ class Size(NamedTuple):
         return f"{self.total:,}" if self.exact else f"at most {self.total:,}"
 
 
+class Situation(NamedTuple):
+    """All settings that a candidate's choices lead to, and the keys that cannot act beside them."""
+
+    settings: Mapping[str, Any]
+    idle: frozenset[str]
+
+
 class Candidates:
     """All candidates of a base configuration, its parameters and its forbidden combinations."""
 
@@ -45,33 +53,37 @@ class Candidates:
         self.search = {key: search[key] for key in _ordered(search)}
         parents = {key for parameter in search.values() for key in parameter.when}
         self._deciding = parents | {key for key, parameter in search.items() if isinstance(parameter, Choice | Grid)}
-        self._situations: dict[str, tuple[Mapping[str, Any], frozenset[str]]] = {}
+        self._situations: dict[str, Situation] = {}
 
     def walk(self, pick: Pick) -> Parameters:
         """The candidate whose active parameters have the values that `pick` gives."""
         chosen: Parameters = {}
+        situation = self._situation(chosen)
         for key, parameter in self.search.items():
-            if self.active(key, chosen):
+            if self._acts(key, situation):
                 chosen[key] = pick(key, parameter)
+                if key in self._deciding:
+                    situation = self._situation(chosen)
         return chosen
 
     def active(self, key: str, chosen: Mapping[str, Any]) -> bool:
         """Whether a candidate with these earlier parameters has this one."""
-        settings, idle = self._situation(chosen)
+        return self._acts(key, self._situation(chosen))
+
+    def _acts(self, key: str, situation: Situation) -> bool:
         component = owner(key)
-        name = lookup(settings, component.key) if component else None
         return (
-            key not in idle
-            and has(key, name)
+            key not in situation.idle
+            and (component is None or has(key, lookup(situation.settings, component.key)))
             and all(
-                any(same(lookup(settings, parent), value) for value in allowed)
+                any(same(lookup(situation.settings, parent), value) for value in allowed)
                 for parent, allowed in self.search[key].when.items()
             )
         )
 
     def settings(self, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
         """All settings of the configuration so far, defaults included."""
-        return self._situation(chosen)[0]
+        return self._situation(chosen).settings
 
     def tree(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration of a candidate, as a user would write it."""
@@ -85,7 +97,7 @@ class Candidates:
         """Whether a forbidden combination holds for this candidate."""
         if not self.forbid:
             return False
-        settings, _ = self._situation(parameters, {key for pairs in self.forbid for key in pairs})
+        settings = self._situation(parameters, {key for pairs in self.forbid for key in pairs}).settings
         return any(all(same(lookup(settings, key), value) for key, value in pairs.items()) for pairs in self.forbid)
 
     def fault(self, parameters: Mapping[str, Any]) -> str | None:
@@ -179,13 +191,8 @@ class Candidates:
 
         return below(0, {})
 
-    def _situation(
-        self,
-        chosen: Mapping[str, Any],
-        keys: set[str] = frozenset(),  # pyright: ignore[reportArgumentType]
-    ) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """The settings that decide what else a candidate has, and the keys that cannot act beside them."""
-        deciding = {key: value for key, value in chosen.items() if key in self._deciding or key in keys}
+    def _situation(self, chosen: Mapping[str, Any], besides: Collection[str] = ()) -> Situation:
+        deciding = {key: value for key, value in chosen.items() if key in self._deciding or key in besides}
         name = json.dumps(deciding, sort_keys=True)
         if name not in self._situations:
             if len(self._situations) >= COUNTED:
@@ -194,52 +201,14 @@ class Candidates:
         return self._situations[name]
 
 
-def put(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key. A component that changes keeps those of its keys that the new one has, too."""
-    *parents, leaf = key.split(".")
-    place = tree
-    for depth, parent in enumerate(parents, 1):
-        component = components().get(".".join(parents[:depth]))
-        if component and isinstance(place.get(parent), str):
-            place[parent] = {component.tag: place[parent]}
-        place = place.setdefault(parent, {})
-    component = components().get(".".join(parents))
-    if component and leaf == component.tag:
-        kept = {name: old for name, old in place.items() if name in component.members.get(value, {})}
-        place.clear()
-        place.update(kept)
-    place[leaf] = value
-    if key == "training.steps":
-        place.pop("epochs", None)
-
-
-def lookup(settings: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; None where there is none."""
-    found: Any = settings
-    for part in key.split("."):
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(part)
-    return found
-
-
-def _read(tree: dict[str, Any]) -> tuple[Mapping[str, Any], frozenset[str]]:
+def _read(tree: dict[str, Any]) -> Situation:
     """All settings of a configuration with its defaults; only those written where it is not valid alone."""
     try:
         config = RunConfig.model_validate(tree)
     except ValueError:
-        return _with_defaults(tree), frozenset()
+        return Situation(with_components(tree), frozenset())
     idle = {f"{group}.{name}" for group, _, names, _, _ in _conflicts(config) for name in names}
-    return config.model_dump(mode="json"), frozenset(idle)
-
-
-def _with_defaults(tree: dict[str, Any]) -> Mapping[str, Any]:
-    found = json.loads(json.dumps(tree))
-    for component in components().values():
-        if lookup(found, component.key) is None:
-            named = lookup(found, component.group)
-            put(found, component.key, named if isinstance(named, str) else component.default)
-    return found
+    return Situation(config.model_dump(mode="json"), frozenset(idle))
 
 
 def _ordered(search: Mapping[str, AnyParameter]) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from selkd.sweeps.space import SearchSpace
 
 DRAWS = 1000
+TRIED = 200
 NOT_SEARCHED = {
     "name": "the study names its students",
     "experiment": "it is the study's name",
@@ -152,7 +153,7 @@ def _values(candidates: Candidates, drawn: list[Parameters]) -> None:
                         break
             if faults and faults[-1] is not None:
                 raise ValueError(f"search.{key}: {value!r} is not possible: {faults[0]}")
-    for candidate in drawn:
+    for candidate in drawn[:TRIED]:
         if not candidates.forbidden(candidate) and (found := candidates.fault(candidate)):
             raise ValueError(f"search: {_written(candidate)} is not possible: {found} Forbid it, or narrow the search.")
 

@@ -4,9 +4,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from selkd.files import fingerprint
-from selkd.sweeps.candidates import Parameters, Pick, lookup
+from selkd.sweeps.candidates import Parameters, Pick
 from selkd.sweeps.components import components
 from selkd.sweeps.parameters import AnyParameter
+from selkd.sweeps.tree import lookup
 
 if TYPE_CHECKING:
     from selkd.sweeps.space import SearchSpace

@@ -7,9 +7,10 @@ import numpy as np
 
 from selkd.config import validate
 from selkd.errors import UserError, nearest
-from selkd.sweeps.candidates import Candidates, lookup
+from selkd.sweeps.candidates import Candidates
 from selkd.sweeps.components import declared, has, known_keys, owner
 from selkd.sweeps.parameters import KINDS, AnyParameter, kind_of
+from selkd.sweeps.tree import lookup
 
 DECLARED = "declared"
 DRAWS = 300
@@ -28,7 +29,8 @@ def resolved_search(search: Any, base: Mapping[str, Any]) -> dict[str, AnyParame
             declares = {one: spec for one, spec in _declared(key, explicit, base).items() if one not in explicit}
             found |= declares
             wild |= set(declares) if key.endswith("*") else set()
-    return {key: parameter for key, parameter in found.items() if key not in wild - _acting(found, base)}
+    useless = wild - _acting(found, base) if wild else set()
+    return {key: parameter for key, parameter in found.items() if key not in useless}
 
 
 def _written(key: str, spec: Any) -> AnyParameter:

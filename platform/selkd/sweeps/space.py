@@ -11,11 +11,12 @@ from pydantic import Field, field_validator, model_validator
 from selkd.config import RunConfig, override, read, validate
 from selkd.errors import UserError
 from selkd.sweeps import goals
-from selkd.sweeps.candidates import Candidates, lookup
+from selkd.sweeps.candidates import Candidates
 from selkd.sweeps.parameters import AnyParameter
 from selkd.sweeps.resolve import resolved_search
 from selkd.sweeps.samplers import AnySampler, Tpe
 from selkd.sweeps.settings import Budget, Settings, Stopping
+from selkd.sweeps.tree import lookup
 
 HARMLESS = ("budget.candidates", "budget.hours", "budget.student_hours", "concurrent", "description")
 """Keys that may change between start and resume: no finished student is affected."""
