@@ -8,7 +8,7 @@ from torch import Tensor
 from selkd.data import draws
 from selkd.selection.samples.base import RowEvidence, SamplePolicy, SubsetSettings, register
 from selkd.selection.samples.budget import spread
-from selkd.selection.samples.ranking import kept
+from selkd.selection.samples.ranking import kept, preferred
 
 
 @register
@@ -29,7 +29,7 @@ class Random(SamplePolicy):
     Settings = SubsetSettings
 
     def rates(self, evidence: RowEvidence, budget: int, seed: int, round: int) -> Tensor:
-        return kept(luck(evidence, seed).argsort(stable=True)[:budget], len(evidence))
+        return kept(preferred(luck(evidence, seed), "hard")[:budget], len(evidence))
 
 
 def uniform(evidence: RowEvidence, budget: int) -> Tensor:
