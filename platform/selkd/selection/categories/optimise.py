@@ -8,7 +8,7 @@ from selkd.selection.subsets import Feasible
 
 FEW = 5000
 """So many subsets are compared one by one."""
-STARTS = 32
+STARTS = 64
 IMPROVED = 1e-12
 
 
@@ -21,13 +21,13 @@ def highest(feasible: Feasible, scores: np.ndarray) -> list[int]:
 def densest(feasible: Feasible, gain: np.ndarray) -> list[int]:
     """The subset S of largest sum of gain[a, b] over a, b in S; `gain` [K, K] is symmetric.
 
-    Exact where few subsets are allowed. Otherwise greedy from several first categories, then exchanges of one category
-    while one improves: the problem is NP-hard (densest k-subgraph).
+    Exact where few subsets are allowed. Otherwise greedy from several beginnings, then exchanges of one category while
+    one improves: the problem is NP-hard (densest k-subgraph).
     """
     if feasible.count() <= FEW:
         subsets = np.array(list(feasible.each()))
         return subsets[gain[subsets[:, :, None], subsets[:, None, :]].sum((1, 2)).argmax()].tolist()
-    found = [_exchanged(feasible, gain, _greedy(feasible, gain, first)) for first in _starts(feasible, gain)]
+    found = [_exchanged(feasible, gain, _greedy(feasible, gain, start)) for start in _starts(feasible, gain)]
     return max(found, key=lambda chosen: total(gain, chosen))
 
 
@@ -59,19 +59,23 @@ def added(gain: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
     return own + 2 * (gain[:, list(chosen)].sum(1) - np.where(inside, own, 0.0))
 
 
-def _starts(feasible: Feasible, gain: np.ndarray) -> list[int | None]:
-    """First categories, the most promising first: those whose best partners give most."""
-    if feasible.must or not feasible.largest:
-        return [None]
-    _, free = _groups(feasible, len(gain))
-    partners = np.sort(gain[np.ix_(free, free)] - np.diag(gain.diagonal()[free]), 1)[:, ::-1]
-    promise = gain.diagonal()[free] + 2 * partners[:, : feasible.largest - 1].sum(1)
-    return free[np.argsort(-promise, kind="stable")[:STARTS]].tolist()
-
-
-def _greedy(feasible: Feasible, gain: np.ndarray, first: int | None) -> list[int]:
+def _starts(feasible: Feasible, gain: np.ndarray) -> list[tuple[int, ...]]:
+    """Beginnings: nothing, and the pairs of different groups that are worth most."""
+    if feasible.largest < 2:
+        return [()]
     group_of, free = _groups(feasible, len(gain))
-    chosen = [*feasible.must] if first is None else [first]
+    own = added(gain, feasible.must)[free]
+    worth = own[:, None] + own[None] + 2 * gain[np.ix_(free, free)]
+    worth[np.tril_indices(len(free))] = -np.inf
+    worth[group_of[free][:, None] == group_of[free][None]] = -np.inf
+    best = np.argsort(-worth, axis=None, kind="stable")[:STARTS]
+    pairs = free[np.stack(np.unravel_index(best, worth.shape), 1)]
+    return [(), *(tuple(pair) for pair in pairs.tolist() if group_of[pair[0]] != group_of[pair[1]])]
+
+
+def _greedy(feasible: Feasible, gain: np.ndarray, start: Sequence[int]) -> list[int]:
+    group_of, free = _groups(feasible, len(gain))
+    chosen = [*feasible.must, *start]
     while len(chosen) < len(feasible.must) + feasible.largest:
         pool = _open(group_of, free, chosen)
         chosen.append(int(pool[added(gain, chosen)[pool].argmax()]))
