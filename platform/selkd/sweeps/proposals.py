@@ -11,7 +11,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
+from selkd.config import RunConfig, Workspace
+from selkd.data import load, split
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.sweeps import goals, subsets
@@ -56,6 +59,26 @@ class Proposer:
         for index, point in enumerate(space.first):
             if not self.contains(point):
                 raise UserError(f"first.{index}: {dict(point)} does not lie in the search space. Change or remove it.")
+
+    @classmethod
+    def of(cls, space: SearchSpace, workspace: Workspace) -> "Proposer":
+        """On the data and the training rows of the space's base configuration."""
+        data = RunConfig.model_validate(space.base).data
+        dataset = load(
+            data.source,
+            root=data.root or workspace.data,
+            image_size=data.image_size,
+            memory_budget=data.memory_budget,
+        )
+        parts = split(
+            dataset,
+            validation=data.validation,
+            test=data.test,
+            seed=data.seed,
+            rows_per_category=data.rows_per_category,
+        )
+        rows = torch.bincount(parts.train.labels, minlength=len(dataset.categories)).tolist()
+        return cls(space, dataset.categories, dataset.superclasses, rows)
 
     def propose(self, number: int) -> Parameters | None:
         """The parameters of candidate `number`, which is open now; None where every candidate was proposed."""

@@ -1,0 +1,137 @@
+"""What a study would do: its size, some of its candidates, and how many students, hours and bytes it would take.
+
+Students are measured by training some of the sampled candidates for a few steps, without a record.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from selkd.config import RunConfig, Workspace
+from selkd.models import cost
+from selkd.models.teachers import TeacherRepository
+from selkd.sweeps.candidates import Parameters, Size
+from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.space import SearchSpace
+from selkd.training.loop import Epoch
+from selkd.training.run import fit
+from selkd.training.workers import Workers
+
+SAMPLED = 10
+MEASURED = 3
+STEPS = 20
+CONCLUDING = 0.5
+"""Seconds in which a finished student is scored, drawn and written; seen on one core of a laptop."""
+FORWARD = 1 / 3
+"""Share of a training step's time that answering the same rows takes."""
+FILES = 350_000
+"""Bytes of a student's figures and records; weights, checkpoints and predictions are counted apart."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a study would do. Hours and bytes are estimates; None where nothing bounds them."""
+
+    size: Size
+    candidates: pd.DataFrame
+    students: int | None
+    twins: int
+    seconds_per_student: float
+    concurrent: int
+    hours: float | None
+    bytes: int | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one student takes."""
+
+    seconds: float
+    bytes: int
+
+
+def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
+    """Look at a study before it starts. Nothing is recorded; the test split is not read."""
+    workspace = workspace or Workspace.default()
+    proposer = Proposer.of(space, workspace)
+    drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
+    notes: list[str] = []
+    measured = [_measured(space, parameters, workspace, notes) for parameters in drawn[:MEASURED]]
+    seconds = sum(one.seconds for one in measured) / len(measured)
+    candidates = _fewest(space.budget.candidates, proposer.size.total)
+    concurrent = space.concurrent or os.cpu_count() or 1
+    twins = _twins(space, drawn, candidates)
+    students = None if candidates is None else candidates * space.budget.seeds
+    trained = None if students is None else students + twins
+    return Preview(
+        size=proposer.size,
+        candidates=pd.DataFrame(drawn),
+        students=students,
+        twins=twins,
+        seconds_per_student=seconds,
+        concurrent=concurrent,
+        hours=_hours(space, trained, seconds, concurrent),
+        bytes=None if trained is None else trained * max(one.bytes for one in measured),
+        notes=list(dict.fromkeys(notes)),
+    )
+
+
+def _measured(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
+    config = space.config(parameters, space.seed)
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    if config.teacher is not None and config.teacher not in TeacherRepository(workspace.teachers).names():
+        tree |= {"teacher": None, "objective": "cross-entropy", "selection": {}}
+        notes.append(
+            f"The teacher {config.teacher!r} is not taught yet: students were measured without it, "
+            "and its own training is not counted."
+        )
+    tree["training"] |= {"epochs": None, "steps": STEPS, "keep": "last"}
+    tree["workers"] |= {"count": 1}
+    speeds: list[float] = []
+
+    def heard(epoch: Epoch) -> None:
+        speeds.append(epoch.metrics["train/rows_per_second"])
+
+    began = time.perf_counter()
+    setup, student = fit(RunConfig.model_validate(tree), workspace, Workers(), heard, keep=False)
+    elapsed = time.perf_counter() - began
+    training, per_epoch = config.training, len(setup.batches())
+    steps = training.steps or per_epoch * (training.epochs or 1)
+    step = training.batch_size / speeds[-1]
+    answered = len(setup.splits.validation) * max(math.ceil(steps / per_epoch) - len(speeds), 0)
+    answered += len(setup.splits.test)
+    seconds = elapsed + (steps - STEPS) * step + FORWARD * answered / speeds[-1] + CONCLUDING
+    return Measured(max(seconds, CONCLUDING), _bytes(cost.parameters(student), setup))
+
+
+def _bytes(parameters: int, setup: Any) -> int:
+    """Three checkpoints of weights and momentum, the student, its predictions, and the rest."""
+    rows = len(setup.splits.validation) + len(setup.splits.test)
+    return 4 * parameters * (3 * 2 + 1) + 10 * rows * (setup.task.outputs + 3) + FILES
+
+
+def _twins(space: SearchSpace, drawn: list[Parameters], candidates: int | None) -> int:
+    """Cross-entropy twins: as many for every candidate as the sampled ones have different ones."""
+    if not space.needs_twin or candidates is None:
+        return 0
+    keys = {space.twin(space.config(parameters, space.seed)).key for parameters in drawn}
+    return math.ceil(candidates * len(keys) / len(drawn)) * space.budget.seeds
+
+
+def _hours(space: SearchSpace, students: int | None, seconds: float, concurrent: int) -> float | None:
+    """The first limit that the study would reach."""
+    limits = [] if students is None else [students * seconds / 3600 / concurrent]
+    if space.budget.hours is not None:
+        limits.append(space.budget.hours)
+    if space.budget.student_hours is not None:
+        limits.append(space.budget.student_hours / concurrent)
+    return min(limits, default=None)
+
+
+def _fewest(*counts: int | None) -> int | None:
+    return min((count for count in counts if count is not None), default=None)
