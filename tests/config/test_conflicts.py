@@ -41,6 +41,10 @@ def selkd(task: dict[str, Any], **objective: Any) -> dict[str, Any]:
             {"training": {"teacher": "online", "views": 9}},
             "training.views", "training.teacher: online", "training.teacher=stored",
         ),
+        (
+            {"task": CLOSED, "selection": {"categories": "random"}},
+            "task.categories", "selection.categories.policy: random", "selection.categories.policy=explicit",
+        ),
     ],
 )  # fmt: skip
 def test_both_keys_and_the_remedy_are_named(config: dict[str, Any], key: str, other: str, remedy: str) -> None:
@@ -60,6 +64,7 @@ def test_both_keys_and_the_remedy_are_named(config: dict[str, Any], key: str, ot
         selkd(OPEN, parity="official"),
         {"training": {"schedule": {"name": "step", "factor": 0.5, "milestones": [0.5]}}},
         {"training": {"teacher": "online"}},
+        {"task": {"mode": "open"}, "selection": {"categories": {"policy": "random", "size": 2}}},
     ],
 )
 def test_what_acts_is_read_and_its_full_record_too(config: dict[str, Any]) -> None:

@@ -61,6 +61,16 @@ def test_an_objective_named_alone_takes_overrides() -> None:
     assert base == {"objective": "kd"}
 
 
+@pytest.mark.parametrize("group", ["categories", "samples"])
+def test_a_policy_named_alone_takes_overrides(group: str) -> None:
+    base = {"selection": {group: "random"}}
+    assert override(base, [f"selection.{group}.size=3"]) == {"selection": {group: {"policy": "random", "size": 3}}}
+    assert override({}, [f"selection.{group}=random", f"selection.{group}.must=[a]"]) == {
+        "selection": {group: {"policy": "random", "must": ["a"]}}
+    }
+    assert base == {"selection": {group: "random"}}
+
+
 @pytest.mark.parametrize("bad", ["novalue", "=3", "a..b=1", "objective.alpha.x=1", "a=[1"])
 def test_a_broken_override_is_quoted(bad: str) -> None:
     with pytest.raises(UserError):
@@ -86,6 +96,26 @@ def test_a_broken_override_is_quoted(bad: str) -> None:
         ({"objective": {"name": "kd", "epsilon": 1}, "teacher": "t"}, "objective.epsilon: unknown key"),
         ({"objective": "kd"}, "needs one. Train it with"),
         ({"objective": "kd", "teacher": "t", "data": {"augment": {"mixup": 0.2}}}, "training.teacher=online"),
+        ({"selection": {"sample": "all"}}, "selection.sample: unknown key. Did you mean 'samples'"),
+        ({"selection": {"samples": "al"}}, "selection.samples.policy: 'al' is unknown. Did you mean 'all'"),
+        ({"selection": {"samples": {"policy": "all", "kep": 1}}}, "samples.kep: unknown key. Did you mean 'keep'"),
+        ({"selection": {"categories": {"size": 3}}}, "selection.categories.policy: missing"),
+        (
+            {"selection": {"categories": {"policy": "most-confusible"}}},
+            "selection.categories.policy: 'most-confusible' is unknown. Did you mean 'most-confusable'",
+        ),
+        (
+            {"selection": {"categories": {"policy": "random", "siz": 1}}},
+            "selection.categories.siz: unknown key. Did you mean 'size'",
+        ),
+        ({"selection": {"categories": {"policy": "random", "size": 0}}}, "selection.categories.size: 0 is refused"),
+        (
+            {"selection": {"categories": {"policy": "random", "must": ["a"], "never": ["a"]}}},
+            "selection.categories: must: 'a' is in never, too",
+        ),
+        ({"selection": {"categories": 3}}, "selection.categories: 3 is refused"),
+        ({"selection": {"categories": "worst"}}, "selection.categories.policy 'worst' reads one. Train it with"),
+        ({"selection": {"samples": "margin"}}, "selection.samples.policy 'margin' reads one. Train it with"),
         ({"student": {"model": "resnet21"}}, "resnet2"),
         ({"task": {"categories": []}}, "task.categories"),
         ({"name": "../x"}, "name:"),
