@@ -20,7 +20,7 @@ Positive = Annotated[int, Field(ge=1, strict=True)]
 class Constraints(PolicySettings):
     """What every subset satisfies, whatever its size."""
 
-    among: list[str] | None = Field(default=None, description="The pool; all categories when absent.")
+    among: list[str] | None = Field(default=None, min_length=1, description="The pool; all categories when absent.")
     must: list[str] = Field(default=[], description="Categories that every subset contains.")
     never: list[str] = Field(default=[], description="Categories that no subset contains.")
     one_per_superclass: bool = Field(default=False, description="At most one category of each superclass.")
@@ -137,13 +137,9 @@ class Feasible:
 
     def random(self, rng: np.random.Generator) -> Subset:
         """A subset drawn uniformly from all feasible ones: group by group, with the share that contains it."""
-        ways, left, picked = self._ways, self.count(), list(self.must)
-        wanted = self.largest
-        for size in range(self.smallest, self.largest):
-            if rng.random() < ways[-1][size] / left:
-                wanted = size
-                break
-            left -= ways[-1][size]
+        ways, picked = self._ways, list(self.must)
+        sizes = ways[-1][self.smallest :]
+        wanted = self.smallest + int(rng.choice(len(sizes), p=[number / self.count() for number in sizes]))
         for i in range(len(self.groups), 0, -1):
             if rng.random() >= ways[i - 1][wanted] / ways[i][wanted]:
                 picked.append(self.groups[i - 1][rng.integers(len(self.groups[i - 1]))])

@@ -20,7 +20,7 @@ class FirstK(SizedPolicy):
     order_free: ClassVar[bool] = False
 
     def pick(self, evidence: CategoryEvidence, feasible: Feasible, seed: int) -> tuple[list[int], np.ndarray]:
-        scores = -np.arange(len(evidence.categories), dtype=float)
+        scores = np.arange(len(evidence.categories), 0, -1.0)
         return highest(feasible, scores), scores
 
 
