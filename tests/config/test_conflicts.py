@@ -42,6 +42,14 @@ def selkd(task: dict[str, Any], **objective: Any) -> dict[str, Any]:
             "training.views", "training.teacher: online", "training.teacher=stored",
         ),
         (
+            {"training": {"steps": 9}, "selection": {"samples": {"policy": "all", "equal": "steps"}}},
+            "selection.samples.equal", "training.steps: 9", "training.epochs",
+        ),
+        (
+            {"selection": {"samples": {"policy": "pruning", "rounds": 9}}},
+            "selection.samples.rounds", "selection.samples.score: random", "selection.samples.score=el2n",
+        ),
+        (
             {"task": CLOSED, "selection": {"categories": "random"}},
             "task.categories", "selection.categories.policy: random", "selection.categories.policy=explicit",
         ),

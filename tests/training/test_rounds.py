@@ -100,6 +100,21 @@ def test_every_epoch_spends_exactly_its_budget(workspace: Workspace, policy: str
     assert torch.equal(by_label, setup.rounds.by_output.sum(0)[: len(by_label)])
 
 
+@pytest.mark.parametrize("policy", ["all", "ddk", "teacher-correct"])
+def test_every_category_gets_its_rates_rounded_and_every_row_its_turn(workspace: Workspace, policy: str) -> None:
+    rounds = prepared(config(chosen(policy, keep=0.6), "open", epochs=60), workspace).rounds
+    labels = rounds.evidence.labels
+    wanted = rounds.expected()
+    for number in range(60):
+        found = torch.bincount(labels[rounds.rows(number)], minlength=3)
+        assert bool((found - wanted).abs().max() < 1)
+        rounds.spent(number, rounds.budget)
+    rates = rounds.policy.rates(rounds.evidence, rounds.budget, 0, 0)
+    assert not rounds.used[rates == 0].any()
+    spread = (60 * rates * (1 - rates % 1)).sqrt()  # at least the deviation of independent draws
+    assert bool(((rounds.used - 60 * rates).abs() <= 4 * spread.clamp(min=1)).all())
+
+
 def test_equal_steps_are_as_many_updates_as_all_rows_take(workspace: Workspace) -> None:
     full = prepared(config("all"), workspace)
     few = prepared(config(chosen("random", keep=0.3, equal="steps")), workspace)

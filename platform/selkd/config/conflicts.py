@@ -44,5 +44,12 @@ def _conflicts(config: "RunConfig") -> Iterator[Conflict]:
     if config.selection.categories.policy != "explicit":
         reason = f"selection.categories.policy: {config.selection.categories.policy}"
         yield "task", config.task, ("categories",), reason, "selection.categories.policy=explicit"
+    samples = config.selection.samples
+    if training.steps is not None:
+        reason = f"training.steps: {training.steps}"
+        yield "selection.samples", samples, ("equal",), reason, "training.epochs instead of steps"
+    if getattr(samples, "score", "el2n") != "el2n":
+        reason = f"selection.samples.score: {samples.score}"
+        yield "selection.samples", samples, ("rounds",), reason, "selection.samples.score=el2n"
     if training.teacher == "online":
         yield "training", training, ("views",), "training.teacher: online", "training.teacher=stored"

@@ -39,11 +39,15 @@ class Rounds:
         return self._drawn[1]
 
     def _counts(self, round: int) -> Tensor:
-        """Systematic sampling in a random order of the rows, so that neighbours in the data are drawn independently."""
+        """Systematic sampling, categories one after the other, each in a random order of its rows.
+
+        So the rows that an epoch uses of a category are what its rates sum to, rounded up or down.
+        """
         rates = self.policy.rates(self.evidence, self.budget, self.seed, round)
         luck = draws.uniform(self.seed, round, self.evidence.ids, "systematic order", dtype=torch.float64)
         start = draws.uniform(self.seed, round, torch.zeros(1), "systematic start", dtype=torch.float64)
         order = luck.flatten().argsort(stable=True)
+        order = order[self.evidence.labels[order].argsort(stable=True)]
         return torch.empty_like(order).scatter_(0, order, systematic(rates[order], float(start)))
 
     def spent(self, round: int, count: int) -> None:

@@ -73,7 +73,6 @@ class SamplePolicy:
 
     name: ClassVar[str]
     Settings: ClassVar[type[SampleSettings]] = SampleSettings
-    order_free: ClassVar[bool] = True  # permuting the rows permutes their rates
 
     def __init__(self, settings: SampleSettings) -> None:
         self.settings = settings

@@ -36,9 +36,11 @@ class KCentre(SamplePolicy):
 def centres(points: Tensor, count: int) -> Tensor:
     """Rows [count] of points [n, d]: the one nearest to the mean, then always the one farthest from those chosen."""
     chosen = [int((points - points.mean(0)).square().sum(1).argmin())]
-    distance = torch.full((len(points),), torch.inf, dtype=points.dtype)
+    squares = points.square().sum(1)
+    distance = torch.full_like(squares, torch.inf)
     while len(chosen) < count:
-        distance = distance.minimum((points - points[chosen[-1]]).square().sum(1))
-        distance[chosen[-1]] = -1.0  # chosen once, even among equal rows
+        centre = chosen[-1]
+        torch.minimum(distance, torch.addmv(squares + squares[centre], points, points[centre], alpha=-2), out=distance)
+        distance[centre] = -torch.inf  # chosen once, even among equal rows
         chosen.append(int(distance.argmax()))
     return torch.tensor(chosen)
