@@ -10,18 +10,25 @@ The shares of the first three and of the noise are those with the largest margin
 the values is profiled out (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2, 5.4.1).
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 Array = np.ndarray
+Shares = tuple[float, float, float]
 
-SHARES = ((1.0, 0.0, 0.0), (0.7, 0.3, 0.0), (0.4, 0.6, 0.0), (0.5, 0.25, 0.25), (0.2, 0.4, 0.4), (0.0, 0.0, 1.0))
+SHARES: tuple[Shares, ...] = (
+    (1.0, 0.0, 0.0),
+    (0.7, 0.3, 0.0),
+    (0.4, 0.6, 0.0),
+    (0.5, 0.25, 0.25),
+    (0.2, 0.4, 0.4),
+    (0.0, 0.0, 1.0),
+)
 NOISES = (1e-4, 1e-2, 0.1, 0.5)
 LEVEL = 4.0
-ENOUGH = 300  # points that choose the kernel; all points are conditioned on
+ENOUGH = 200  # points that choose the kernel; all are conditioned on
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Kernel:
 
     free: int
     sizes: tuple[int, int]
-    shares: tuple[float, float, float] = SHARES[0]
+    shares: Shares
 
     def __call__(self, left: Array, right: Array) -> Array:
         """Of every pair of [n, F] and [m, F]: [n, m]."""
@@ -41,63 +48,67 @@ class Kernel:
         return self._of(sizes, sizes, sizes)
 
     def _of(self, shared: Array, a: Array, b: Array) -> Array:
-        """By the number of shared categories and the sizes."""
+        """By the number of shared categories and the two sizes."""
         p = min(max(sum(self.sizes) / 2, 0.5), self.free - 0.5) / self.free
         single, pair, similar = self.shares
         linear = (shared - p * (a + b) + p * p * self.free) / (self.free * p * (1 - p))
-        total = LEVEL * np.exp(-np.abs(a - b) / (1 + self.sizes[1] - self.sizes[0])) + linear * (single + pair * linear)
+        total = linear * (single + pair * linear)
+        total += LEVEL * np.exp(-np.abs(a - b) / (1 + self.sizes[1] - self.sizes[0]))
         return total + similar * np.exp((2 * shared - a - b) / (2 * self.free * p)) if similar else total
 
 
-@dataclass(frozen=True)
 class Posterior:
-    """The belief about the value of every subset, given `values` [n] at `points` [n, F], means of `repeats` [n] each."""
+    """The belief about the value of every subset, given `values` [n] of `points` [n, F] with variances `noise` [n].
 
-    kernel: Kernel
-    noise: float
-    points: Array
-    values: Array
-    repeats: Array
+    The prior mean is 0; variances are in units of `scale`, by default the likeliest.
+    """
+
+    def __init__(self, kernel: Kernel, points: Array, values: Array, noise: Array, scale: float | None = None) -> None:
+        self.kernel, self.points, self.values, self.noise = kernel, points, values, noise
+        self._lower = np.linalg.cholesky(kernel(points, points) + np.diag(noise))
+        self._whitened = _solve(self._lower, values)
+        self.scale = scale or _likeliest_scale(self._whitened)
 
     def at(self, points: Array) -> tuple[Array, Array]:
         """Mean and standard deviation at [m, F], noise apart: each [m]."""
-        cross = solve_triangular(self._lower, self.kernel(self.points, points), lower=True, check_finite=False)
+        cross = _solve(self._lower, self.kernel(self.points, points))
         variance = self.kernel.diagonal(points) - (cross**2).sum(0)
         return self._whitened @ cross, np.sqrt(self.scale * np.maximum(variance, 1e-10))
 
     def believing(self, points: Array) -> "Posterior":
-        """As if `points` had been told with the values that are expected of them."""
-        told = (np.concatenate([self.points, points]), np.concatenate([self.values, self.at(points)[0]]))
-        return replace(self, points=told[0], values=told[1], repeats=np.append(self.repeats, np.ones(len(points))))
-
-    @cached_property
-    def evidence(self) -> float:
-        """The logarithm of the marginal likelihood at the likeliest scale, up to a constant."""
-        return -len(self.values) / 2 * np.log(self.scale) - np.log(np.diag(self._lower)).sum()
-
-    @cached_property
-    def scale(self) -> float:
-        return max(float(self._whitened @ self._whitened) / len(self.values), 1e-12)
-
-    @cached_property
-    def _lower(self) -> Array:
-        return np.linalg.cholesky(self.kernel(self.points, self.points) + np.diag(self.noise / self.repeats))
-
-    @cached_property
-    def _whitened(self) -> Array:
-        return solve_triangular(self._lower, self.values, lower=True, check_finite=False)
+        """As if `points` [m, F] had been told with the values that are expected of them."""
+        values = np.append(self.values, self.at(points)[0])
+        noise = np.append(self.noise, np.full(len(points), self.noise.max()))
+        return Posterior(self.kernel, np.concatenate([self.points, points]), values, noise, self.scale)
 
 
 def fit(points: Array, values: Array, repeats: Array, sizes: tuple[int, int]) -> Posterior:
-    """The likeliest posterior of the grid; values come back in units of their spread around their mean."""
+    """The posterior with the likeliest kernel and noise, of values that are means of `repeats` [n] each.
+
+    Values are shifted and scaled to mean 0 and variance 1, and so are those of the posterior.
+    """
     values = (values - values.mean()) / (values.std() or 1.0)
     some = slice(None, None, 1 + (len(points) - 1) // ENOUGH)
-    likeliest = max(
-        (
-            Posterior(Kernel(points.shape[1], sizes, shares), noise, points[some], values[some], repeats[some])
-            for shares in SHARES
-            for noise in NOISES
-        ),
-        key=lambda posterior: posterior.evidence,
-    )
-    return replace(likeliest, points=points, values=values, repeats=repeats)
+    likeliest, kind = -np.inf, (SHARES[0], NOISES[0])
+    for shares in SHARES:
+        covariance = Kernel(points.shape[1], sizes, shares)(points[some], points[some])
+        for noise in NOISES:
+            evidence = _evidence(covariance + np.diag(noise / repeats[some]), values[some])
+            if evidence > likeliest:
+                likeliest, kind = evidence, (shares, noise)
+    return Posterior(Kernel(points.shape[1], sizes, kind[0]), points, values, kind[1] / repeats)
+
+
+def _evidence(covariance: Array, values: Array) -> float:
+    """The logarithm of the marginal likelihood at the likeliest scale, up to a constant."""
+    lower = np.linalg.cholesky(covariance)
+    scale = _likeliest_scale(_solve(lower, values))
+    return float(-len(values) / 2 * np.log(scale) - np.log(np.diag(lower)).sum())
+
+
+def _likeliest_scale(whitened: Array) -> float:
+    return max(float(whitened @ whitened) / len(whitened), 1e-12)
+
+
+def _solve(lower: Array, right: Array) -> Array:
+    return solve_triangular(lower, right, lower=True, check_finite=False)

@@ -8,7 +8,7 @@ from scipy.special import erfcx, ndtr
 from selkd.sweeps.subset_model import Array, Posterior
 from selkd.sweeps.subset_space import Feasible, Subset
 
-SWEEPS = 10
+NOTHING = -1
 
 
 class Search:
@@ -28,30 +28,30 @@ class Search:
         """The most promising of these."""
         return subsets[int(np.argmax(self._promise(posterior, best, self.points(subsets))))]
 
-    def climb(
-        self, posterior: Posterior, best: float, starts: Sequence[Subset], rng: np.random.Generator
-    ) -> Subset | None:
-        """The most promising local optimum under exchanging, adding and dropping one category; None if all were seen."""
-        found: tuple[float, Array | None] = (-np.inf, None)
-        for start in self.points(starts):
-            point, promise = start, float(self._promise(posterior, best, start[None])[0])
-            for _ in range(SWEEPS):
-                before = promise
-                for removed in rng.permutation([-1, *np.flatnonzero(point)]):
-                    around = rng.permutation(self._around(point, removed))
-                    promises = self._promise(posterior, best, around)
-                    if len(around) and promises.max() > promise:
-                        point, promise = around[promises.argmax()], float(promises.max())
-                if promise == before:
-                    break
-            if promise > found[0]:
-                found = promise, point
-        return None if found[1] is None else self._subset(found[1])
+    def climb(self, posterior: Posterior, best: float, starts: Sequence[Subset], rng: np.random.Generator) -> Subset:
+        """The most promising of the local optima from `starts` under exchanging, adding and dropping one category."""
+        optima = [self._climbed(posterior, best, start, rng) for start in self.points(starts)]
+        promise, point = max(optima, key=lambda optimum: optimum[0])
+        assert promise > -np.inf, "a start was not seen"
+        return self._feasible.named([*self._feasible.must, *(self._ids[i] for i in np.flatnonzero(point))])
+
+    def _climbed(
+        self, posterior: Posterior, best: float, point: Array, rng: np.random.Generator
+    ) -> tuple[float, Array]:
+        promise, before = float(self._promise(posterior, best, point[None])[0]), np.nan
+        while promise != before:
+            before = promise
+            for removed in rng.permutation(np.append(np.flatnonzero(point), NOTHING)):
+                around = rng.permutation(self._around(point, removed))
+                promises = self._promise(posterior, best, around)
+                if promises.max(initial=-np.inf) > promise:
+                    point, promise = around[promises.argmax()], float(promises.max())
+        return promise, point
 
     def _around(self, point: Array, removed: int) -> Array:
-        """The feasible points that differ by one category more or less than `point` without `removed` (-1: nothing)."""
+        """`point` without `removed` (or `NOTHING`), alone and with any other category, where that is feasible."""
         base = point.copy()
-        if removed >= 0:
+        if removed != NOTHING:
             base[removed] = 0
         size = int(base.sum())
         taken = np.isin(self._group, self._group[base > 0])
@@ -61,20 +61,19 @@ class Search:
         return around if size >= self._feasible.smallest else around[:-1]
 
     def _promise(self, posterior: Posterior, best: float, points: Array) -> Array:
-        """The logarithm of the expected improvement on `best`; nothing for what was seen.
-
-        log of s (phi(z) + z Phi(z)), z = (mean - best) / s, without cancellation (Ament and others, Unexpected
-        Improvements to Expected Improvement for Bayesian Optimization, 2023).
-        """
-        if not len(points):
-            return np.zeros(0)
-        mean, spread = posterior.at(points)
-        z = (mean - best) / spread
-        above, below = np.maximum(z, -1), np.clip(z, -1e6, -1)
-        plain = np.log(np.exp(-(above**2) / 2) / np.sqrt(2 * np.pi) + above * ndtr(above))
-        tail = np.log1p(below * np.sqrt(np.pi / 2) * erfcx(-below / np.sqrt(2))) - below**2 / 2 - np.log(2 * np.pi) / 2
-        gain = np.log(spread) + np.where(z > -1, plain, tail)
+        """The logarithm of the expected improvement; minus infinity for what was seen."""
+        gain = log_expected_improvement(*posterior.at(points), best)
         return np.where([point.tobytes() in self._seen for point in points], -np.inf, gain)
 
-    def _subset(self, point: Array) -> Subset:
-        return self._feasible.named([*self._feasible.must, *(self._ids[i] for i in np.flatnonzero(point))])
+
+def log_expected_improvement(mean: Array, spread: Array, best: float) -> Array:
+    """log E max(value - best, 0) of normal values: log of s (phi(z) + z Phi(z)), z = (mean - best) / s.
+
+    Below z = -1 without cancellation (Ament and others, Unexpected Improvements to Expected Improvement for Bayesian
+    Optimization, 2023, equation 9).
+    """
+    z = (mean - best) / spread
+    above, below = np.maximum(z, -1), np.clip(z, -1e6, -1)
+    plain = np.log(np.exp(-(above**2) / 2) / np.sqrt(2 * np.pi) + above * ndtr(above))
+    tail = np.log1p(below * np.sqrt(np.pi / 2) * erfcx(-below / np.sqrt(2))) - below**2 / 2 - np.log(2 * np.pi) / 2
+    return np.log(spread) + np.where(z > -1, plain, tail)

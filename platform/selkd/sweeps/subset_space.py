@@ -24,7 +24,7 @@ class SubsetSpace(BaseModel):
     size: Positive | tuple[Positive, Positive] = Field(
         description="Number of categories, or a list of the smallest and the largest number."
     )
-    among: list[str] | None = Field(default=None, description="The pool; all categories when absent.")
+    among: list[str] | None = Field(default=None, min_length=1, description="The pool; all categories when absent.")
     must: list[str] = Field(default=[], description="Categories that every subset contains.")
     never: list[str] = Field(default=[], description="Categories that no subset contains.")
     one_per_superclass: bool = Field(default=False, description="At most one category of each superclass.")
@@ -153,12 +153,9 @@ class Feasible:
 
     def random(self, rng: np.random.Generator) -> Subset:
         """A subset drawn uniformly from all feasible ones: group by group, with the share that contains it."""
-        ways, left, picked = self._ways, self.count(), list(self.must)
-        for size in range(self.smallest, self.largest + 1):
-            if rng.random() < ways[-1][size] / left:
-                break
-            left -= ways[-1][size]
-        wanted = size
+        ways, picked = self._ways, list(self.must)
+        sizes = ways[-1][self.smallest :]
+        wanted = self.smallest + int(rng.choice(len(sizes), p=[number / self.count() for number in sizes]))
         for i in range(len(self.groups), 0, -1):
             if rng.random() >= ways[i - 1][wanted] / ways[i][wanted]:
                 picked.append(self.groups[i - 1][rng.integers(len(self.groups[i - 1]))])

@@ -18,7 +18,7 @@ __all__ = ["Feasible", "Subset", "SubsetSpace", "propose"]
 
 STARTUP = 10
 FEW = 1000  # so many subsets are compared one by one
-BEST_STARTS, RANDOM_STARTS = 3, 2
+BEST_STARTS, RANDOM_STARTS = 2, 1
 TRIES = 10
 
 
@@ -45,7 +45,7 @@ def propose(
     means = {subset: math.fsum(known) / len(known) for subset, known in values.items() if known}
     if len(seen) >= feasible.count():
         return max(means, key=means.__getitem__) if means else feasible.random(rng)
-    if len(means) < startup:
+    if len(means) < max(startup, 1):
         return _balanced(feasible, seen, rng)
 
     search = Search(feasible, seen)
