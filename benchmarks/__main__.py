@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-LONG = {"open_set_study"}
+LONG = {"open_set_study", "chaos"}
 
 
 def main(names: list[str]) -> None:

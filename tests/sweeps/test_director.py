@@ -1,0 +1,214 @@
+"""What a study does next, and that a study taken up again does the same. Records are real; nothing is trained."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selkd.config import Workspace
+from selkd.sweeps.director import Director
+from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.state import State
+from selkd.tracking import StudyRecord, TrialRecord
+
+NAMES = ("zero", "one", "two", "three")
+Train = Callable[[str], dict[str, float]]
+
+
+def space(**changes: Any) -> SearchSpace:
+    content: dict[str, Any] = {
+        "name": "study",
+        "base": {"teacher": "t", "task": {"categories": ["one", "two"]}, "student": {"model": "mlp"}},
+        "search": {"objective.name": {"choice": ["cross-entropy", "kd"]}, "objective.temperature": {"log": [1, 8]}},
+        "metrics": {"validation/accuracy": "maximise"},
+        "budget": {"candidates": 4, "seeds": 2},
+        "sampler": "random",
+        "defaults": False,
+    }
+    return SearchSpace.of(content | changes)
+
+
+class Bench:
+    """A director over a workspace, and trials that end as the test says."""
+
+    def __init__(self, root: Path, chosen: SearchSpace) -> None:
+        self.workspace, self.space = Workspace(root), chosen
+        self.record = StudyRecord(self.workspace.studies / chosen.name)
+        if not self.record.ledger.events():
+            self.record.begin(chosen.name, chosen.model_dump(mode="json", by_alias=True), {})
+        self.record.start(1, "here", 2)
+        proposer = Proposer(chosen, NAMES, {}, [50] * len(NAMES))
+        self.director = Director(chosen, self.record, proposer, self.workspace)
+
+    @property
+    def state(self) -> State:
+        return self.director.state
+
+    def train(self, key: str, metrics: dict[str, float]) -> None:
+        """What a trial writes itself."""
+        record = TrialRecord(self.workspace.runs / key)
+        record.begin(key, "study", {}, {}, {})
+        record.finish("finished", metrics, None)
+
+    def run(self, score: Callable[[int], float] = lambda seed: 0.5 + seed / 10, trials: int = 10**6) -> list[str]:
+        """Train what comes next, until nothing does."""
+        done = []
+        while len(done) < trials and (trial := self.director.next()) is not None:
+            self.director.launched(trial.key)
+            self.train(trial.key, {"validation/accuracy": score(trial.seed)})
+            self.director.ended(trial.key, "finished", None)
+            done.append(trial.key)
+        return done
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., Bench]:
+    return lambda folder="a", **changes: Bench(tmp_path / folder, space(**changes))
+
+
+def told(state: State) -> list[Any]:
+    return [(c.number, c.parameters, c.verdict, c.values, c.students) for c in state.candidates.values()]
+
+
+def test_a_candidate_is_told_once_with_the_mean_of_its_seeds(bench):
+    study = bench()
+    study.run()
+    events = [e for e in study.record.ledger.events() if e["event"] == "told"]
+    assert [e["number"] for e in events] == [0, 1, 2, 3]
+    assert all(e["values"] == {"validation/accuracy": pytest.approx(0.55)} for e in events)
+
+
+def test_it_is_told_only_when_all_its_trials_are_terminal(bench):
+    study = bench()
+    study.run(trials=1)
+    assert study.state.candidates[0].verdict is None
+    study.run(trials=1)
+    assert study.state.candidates[0].verdict == "complete"
+
+
+def test_equal_candidates_share_their_trials(bench):
+    """A space of two candidates, asked for again and again: cross-entropy is trained once a seed."""
+    study = bench(search={"objective.name": {"choice": ["cross-entropy"]}}, forbid=[])
+    assert len(study.run()) == 2
+    assert len(study.state.trials) == 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 5])
+def test_a_study_taken_up_again_ends_as_one_that_was_not_disturbed(bench, sampler, stop_after):
+    calm = bench("calm", sampler=sampler)
+    calm.run()
+    bench("disturbed", sampler=sampler).run(trials=stop_after)
+    again = bench("disturbed", sampler=sampler)
+    again.run()
+    assert told(again.state) == told(calm.state)
+
+
+def test_a_trial_that_finished_unnoticed_is_taken_in_and_not_trained_again(bench):
+    study = bench()
+    trial = study.director.next()
+    study.director.launched(trial.key)
+    study.train(trial.key, {"validation/accuracy": 0.25})
+    again = bench()
+    assert again.state.trials[trial.key].status == "finished"
+    assert trial.key not in again.run()
+    ends = [e for e in again.record.ledger.events() if e["event"] == "trial" and e["key"] == trial.key]
+    assert len(ends) == 1
+
+
+def test_the_end_of_a_trial_is_recorded_once(bench):
+    study = bench()
+    [key] = study.run(trials=1)
+    study.director.ended(key, "failed", "again")
+    assert study.state.trials[key].status == "finished"
+
+
+def test_a_failed_trial_makes_its_candidate_failed_with_the_reason_and_the_study_goes_on(bench):
+    study = bench(base=space().base | {"objective": "kd"}, search={"objective.gamma": {"uniform": [0.1, 1]}})
+    trial = study.director.next()
+    study.director.ended(trial.key, "failed", "no luck")
+    study.run()
+    first = study.state.candidates[0]
+    assert (first.verdict, first.reason) == ("failed", "no luck")
+    assert [c.verdict for c in study.state.candidates.values()][1:] == ["complete"] * 3
+    assert study.state.failures() == {"no luck": 1}
+
+
+def test_a_value_that_is_no_number_fails_the_candidate(bench):
+    study = bench(budget={"candidates": 1})
+    study.run(lambda _: math.nan)
+    assert study.state.candidates[0].reason == "validation/accuracy is not a number"
+
+
+def test_gain_is_measured_against_a_twin_with_the_same_seed(bench):
+    study = bench(metrics={"gain/accuracy": "maximise"}, search={"objective.temperature": {"log": [1, 8]}},
+                  base=space().base | {"objective": "kd"}, budget={"candidates": 2, "seeds": 2})  # fmt: skip
+    study.run(lambda seed: 0.5)
+    first = study.state.candidates[0]
+    assert len(first.students) == len(first.twins) == 2
+    assert first.values == {"gain/accuracy": 0.0}
+    assert study.state.candidates[1].twins == first.twins, "candidates of one subset share their twins"
+    assert len(study.state.trials) == 6
+
+
+def test_no_candidate_begins_when_a_budget_is_spent_and_those_that_began_are_finished(bench):
+    study = bench(budget={"seeds": 2, "hours": 1e-9})
+    assert study.director.next() is None
+    study = bench("b", budget={"candidates": 3, "seeds": 2})
+    assert len(study.run()) == len(study.state.trials)
+    assert len(study.state.candidates) == 3
+
+
+def test_nothing_new_begins_when_the_study_is_ending(bench):
+    study = bench()
+    study.director.ending = "asked to stop"
+    assert study.director.next() is None
+
+
+def test_stopping_rules_see_what_the_ledger_says_after_a_restart(bench):
+    changes = {"stopping": {"rule": "asha", "first": 0.5, "factor": 2}, "budget": {"candidates": 6, "seeds": 1}}
+    study = bench(**changes)
+    keys = [study.director.next().key for _ in range(3)]
+    assert study.director.reported(keys[0], 0.5, 0.9) is None
+    assert study.director.reported(keys[1], 0.5, 0.1) is not None
+    again = bench(**changes)
+    assert again.director.reported(keys[2], 0.5, 0.2) is not None
+    assert again.director.reported(keys[0], 0.5, 0.9) is None, "what was reported before counts once"
+    assert len(again.state.reports) == 3
+
+
+def test_a_pruned_trial_makes_its_candidate_pruned(bench):
+    study = bench(stopping={"rule": "asha"}, budget={"candidates": 1, "seeds": 1})
+    trial = study.director.next()
+    study.director.ended(trial.key, "pruned", "2. of 3")
+    assert (study.state.candidates[0].verdict, study.state.candidates[0].reason) == ("pruned", "2. of 3")
+
+
+def test_open_candidates_of_another_space_are_given_up_with_the_reason(bench):
+    study = bench()
+    study.run(trials=1)
+    other = bench(base=space().base | {"training": {"epochs": 3}})
+    assert "changed" in str(other.state.candidates[0].reason)
+    other.run()
+    assert other.state.candidates[1].verdict == "complete"
+
+
+def test_time_counts_only_while_a_driver_works():
+    moments = [("study", 0), ("start", 1000), ("launch", 3000), ("start", 9000), ("stop", 10000), ("start", 50000)]
+    events = [
+        {
+            "event": kind,
+            "time": time,
+            "space": {},
+            "tags": {"selkd.study": "s"},
+            "key": "k",
+            "reason": "",
+            "finished": 0,
+        }
+        for kind, time in moments
+        if kind != "launch"
+    ]
+    assert State.of(events).seconds == pytest.approx(1.0)
