@@ -25,8 +25,7 @@ def densest(feasible: Feasible, gain: np.ndarray) -> list[int]:
     one improves: the problem is NP-hard (densest k-subgraph).
     """
     if feasible.count() <= FEW:
-        subsets = np.array(list(feasible.each()))
-        return subsets[gain[subsets[:, :, None], subsets[:, None, :]].sum((1, 2)).argmax()].tolist()
+        return list(max(feasible.each(), key=lambda subset: total(gain, subset)))
     found = [_exchanged(feasible, gain, _greedy(feasible, gain, start)) for start in _starts(feasible, gain)]
     return max(found, key=lambda chosen: total(gain, chosen))
 
