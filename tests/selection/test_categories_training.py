@@ -109,6 +109,15 @@ def test_damaged_weights_are_found_before_training_even_where_only_figures_need_
     assert TrialRecord(workspace.runs / plain.key).status is None
 
 
+def test_a_choice_that_changed_since_the_run_began_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = train(config("worst"), workspace, deliver=False)
+    monkeypatch.setitem(CATEGORIES, "worst", CATEGORIES["best"])
+    with pytest.raises(UserError, match="its categories changed since it began"):
+        evaluate(trained.key, workspace=workspace)
+
+
 def test_a_policy_beside_named_categories_is_refused() -> None:
     with pytest.raises(UserError, match=r"task\.categories: .*does nothing with selection\.categories\.policy: random"):
         config("random", task={"categories": ["three"]})

@@ -157,11 +157,10 @@ def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setu
 
 
 def same_origin(record: TrialRecord, setup: Setup) -> None:
-    """Refuse to go on, or to answer, with data or a teacher that changed since the run began."""
+    """Refuse to go on, or to answer, with data, a teacher or a subset that changed since the run began."""
     begun = [event for event in record.ledger.events() if event["event"] == "begin"]
     before = begun[-1]["provenance"].get("fingerprints", {}) if begun else {}
-    now = {"data": setup.dataset.fingerprint, "teacher": setup.teacher.fingerprint if setup.teacher else None}
-    for name, value in now.items():
+    for name, value in setup.origin().items():
         if name in before and before[name] != value:
             raise UserError(
                 f"{record.folder.name}: its {name} changed since it began. Use another name, or --fresh to train again."

@@ -16,6 +16,7 @@ from selkd.data.augment import Augmentation
 from selkd.data.evidence import statistics, teacher_logits
 from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
+from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
@@ -195,11 +196,18 @@ class Setup:
             return None
         return self.evidence("train", self.config.training.views, self.config.data.augment)
 
-    def fingerprints(self) -> dict[str, str | None]:
-        """What the student is made from, by content."""
+    def origin(self) -> dict[str, str | None]:
+        """What must not change while the student exists, by content."""
         return {
             "data": self.dataset.fingerprint,
             "teacher": self.teacher.fingerprint if self.teacher else None,
+            "categories": fingerprint(list(self.task.names)),
+        }
+
+    def fingerprints(self) -> dict[str, str | None]:
+        """What the student is made from, by content."""
+        return {
+            **self.origin(),
             "evidence": None if self.replayed is None else self.replayed.fingerprint,
         }
 
