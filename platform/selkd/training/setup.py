@@ -22,6 +22,7 @@ from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
 from selkd.selection import SAMPLES, RowEvidence
 from selkd.selection.categories import Choice
+from selkd.training.agreement import same_categories, square
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
 from selkd.training.randomness import RowKeys, key_randomness
@@ -53,7 +54,7 @@ class Setup:
             image_size=data.image_size,
             memory_budget=data.memory_budget,
         )
-        _square(dataset)
+        square(dataset)
         splits = split(
             dataset,
             validation=data.validation,
@@ -64,7 +65,7 @@ class Setup:
         teacher = None
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
-            _same_categories(teacher, dataset)
+            same_categories(teacher, dataset)
         setup = cls(config, workspace, workers, device, dataset, splits, teacher)
         setup.check_sizes()
         return setup
@@ -235,27 +236,3 @@ def device_of(config: RunConfig) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("workers.device: cuda was asked for, and this machine shows no GPU. Use auto or cpu.")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _square(dataset: Dataset) -> None:
-    """What answers for a deployed student scales images to a square."""
-    _, height, width = dataset.train.shape
-    if height != width:
-        raise UserError(
-            f"data: the images of {dataset.name} are {height} x {width} (height x width), and students read square "
-            "ones. Set data.image_size."
-        )
-
-
-def _same_categories(teacher: Teacher, dataset: Dataset) -> None:
-    card = teacher.card
-    if tuple(card.categories) != dataset.categories:
-        odd = [c for c in dataset.categories if c not in card.categories]
-        shown = f"it does not know {', '.join(odd[:5])}" if odd else "their order differs"
-        raise UserError(
-            f"teacher: {card.name!r} knows {len(card.categories)} categories of {card.data.name!r}, the data have "
-            f"{len(dataset.categories)}: {shown}. Choose a teacher of these data."
-        )
-    shape = (card.channels, card.image_size, card.image_size)
-    if shape != dataset.train.shape:
-        raise UserError(f"teacher: {card.name!r} reads images of shape {shape}, the data have {dataset.train.shape}.")
