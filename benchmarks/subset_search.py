@@ -19,7 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import optuna
@@ -84,8 +84,7 @@ def problem(kind: str, seed: int) -> Problem:
         within = [pairs[ids[:, i], ids[:, j]] for i, j in combinations(range(ids.shape[1]), 2)]
         return effects[ids].sum(1) + np.sum(within, axis=0)
 
-    chosen = [np.array(list(combinations(range(k), size))) for size in range(sizes[0], sizes[1] + 1)]
-    every = np.concatenate([raw(ids) for ids in chosen])
+    every = np.concatenate([raw(_combinations(k, size)) for size in range(sizes[0], sizes[1] + 1)])
     low, high = every.mean(), every.max()
     names = [f"c{i:02d}" for i in range(k)]
     feasible = SubsetSpace(size=sizes).on(names, {}, [1] * k)
@@ -94,6 +93,11 @@ def problem(kind: str, seed: int) -> Problem:
         return float((raw(np.array([[int(name[1:]) for name in subset]]))[0] - low) / (high - low))
 
     return Problem(feasible, value, 0.1 if kind == "noisy" else 0.0)
+
+
+def _combinations(k: int, size: int) -> np.ndarray:
+    ids = np.fromiter(chain.from_iterable(combinations(range(k), size)), np.int64, size * math.comb(k, size))
+    return ids.reshape(-1, size)
 
 
 def ours(problem: Problem, seed: int, cap: int) -> float:

@@ -181,11 +181,19 @@ class Feasible:
 
     def ordered(self, subset: Sequence[str]) -> Subset:
         """The same subset in the data set's order."""
-        return tuple(name for name in self.categories if name in subset)
+        return self.named(self.ids(subset))
+
+    def ids(self, subset: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of these categories, ascending."""
+        return tuple(sorted(self._id_of[name] for name in subset))
 
     def named(self, ids: Sequence[int]) -> Subset:
         """The names of these categories, in the data set's order."""
         return tuple(self.categories[i] for i in sorted(ids))
+
+    @cached_property
+    def _id_of(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.categories)}
 
     @cached_property
     def _group_of(self) -> dict[str, int]:

@@ -40,7 +40,7 @@ def propose(
     """
     rng = np.random.default_rng([seed, number])
     values = _values(feasible, told)
-    waiting = sorted({feasible.ordered(subset) for subset in pending if feasible.contains(subset)})
+    waiting = sorted({feasible.ordered(s) for s in pending if feasible.contains(s)}, key=feasible.ids)
     seen = {*values, *waiting}
     means = {subset: math.fsum(known) / len(known) for subset, known in values.items() if known}
     if len(seen) >= feasible.count():
@@ -62,14 +62,14 @@ def propose(
 
 
 def _values(feasible: Feasible, told: Sequence[tuple[Subset, float | None]]) -> dict[Subset, list[float]]:
-    """The finite values of every feasible subset that was told, in an order of their own."""
+    """The finite values of every feasible subset that was told, in the data set's order, whatever the names."""
     values: dict[Subset, list[float]] = {}
     for subset, value in told:
         if feasible.contains(subset):
             known = values.setdefault(feasible.ordered(subset), [])
             if value is not None and math.isfinite(value):
                 known.append(value)
-    return dict(sorted(values.items()))
+    return {subset: values[subset] for subset in sorted(values, key=feasible.ids)}
 
 
 def _balanced(feasible: Feasible, seen: Collection[Subset], rng: np.random.Generator) -> Subset:
