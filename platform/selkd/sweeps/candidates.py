@@ -10,6 +10,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from selkd.config import RunConfig, validate
 from selkd.config.conflicts import _conflicts
 from selkd.errors import UserError
@@ -21,6 +23,7 @@ Parameters = dict[str, Any]
 Pick = Callable[[str, AnyParameter], Any]
 Pairs = Mapping[str, Any]
 
+DRAWS = 300
 COUNTED = 20_000
 """Candidates beyond which a finite space is no longer counted one by one."""
 
@@ -167,6 +170,19 @@ class Candidates:
     @staticmethod
     def continuous(parameter: AnyParameter) -> bool:
         return not isinstance(parameter, Subset) and parameter.values() is None
+
+    @cached_property
+    def ranges(self) -> dict[str, AnyParameter]:
+        """The ranges that all candidates have."""
+        rng = np.random.default_rng(0)
+        drawn = [
+            self.walk(lambda _, one: None if isinstance(one, Subset) else one.at(rng.random())) for _ in range(DRAWS)
+        ]
+        return {
+            key: one
+            for key, one in self.search.items()
+            if one.kind in ("uniform", "log", "integer") and all(key in candidate for candidate in drawn)
+        }
 
     @cached_property
     def grid(self) -> list[Parameters]:

@@ -34,11 +34,11 @@ NOT_SEARCHED = {
 def refuse_what_cannot_be(space: "SearchSpace") -> None:
     _keys(space)
     _metrics(space)
-    _sampler(space)
     candidates, rng = _without_data(space.candidates), np.random.default_rng(space.seed)
     drawn = [candidates.walk(lambda _, parameter: parameter.at(rng.random())) for _ in range(DRAWS)]
     _values(candidates, drawn)
     _forbidden(candidates, drawn)
+    _sampler(space)
     _ends(space)
 
 
@@ -103,7 +103,7 @@ def _metrics(space: "SearchSpace") -> None:
 
 
 def _sampler(space: "SearchSpace") -> None:
-    sampler, parameters = space.sampler, space.search.values()
+    sampler = space.sampler
     if package := missing_package(sampler):
         raise ValueError(f"sampler: {sampler.name} needs a package. Install it with `pip install {package}`.")
     if len(space.metrics) > 1 and not sampler.several_metrics:
@@ -118,10 +118,8 @@ def _sampler(space: "SearchSpace") -> None:
             raise ValueError(f"sampler: grid cannot try every value of {ranges[0]}. Give it a choice, or use qmc.")
         if space.first:
             raise ValueError("first: grid tries every candidate anyway. Remove first.")
-    if isinstance(sampler, CmaEs):
-        numbers = [one for one in parameters if one.kind in ("uniform", "log", "integer") and not one.when]
-        if len(numbers) < 2:
-            raise ValueError("sampler: cma-es needs two ranges that all candidates have. Use tpe.")
+    if isinstance(sampler, CmaEs) and len(space.candidates.ranges) < 2:
+        raise ValueError("sampler: cma-es needs two ranges that all candidates have. Use tpe.")
 
 
 def _without_data(candidates: Candidates) -> Candidates:

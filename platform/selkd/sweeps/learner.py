@@ -36,6 +36,7 @@ class Learner:
     def __init__(self, space: "SearchSpace") -> None:
         self.space = space
         self.study = _study(space)
+        self._ranges = {key: one.distribution() for key, one in space.candidates.ranges.items()}
         self._trials: dict[int, optuna.Trial] = {}
         self._asked: optuna.Trial | None = None
 
@@ -87,10 +88,12 @@ class Learner:
 
     def _begin(self, number: int, attempt: int, fixed: Mapping[str, Any]) -> optuna.Trial:
         with _quiet():
-            self.study.sampler = built(self.space.sampler, stream(self.space.seed, number, attempt))
+            self.study.sampler = built(self.space.sampler, stream(self.space.seed, number, attempt), self._ranges)
             if fixed:
                 self.study.enqueue_trial({key: self.space.search[key].encode(value) for key, value in fixed.items()})
-            return self.study.ask()
+            trial = self.study.ask()
+            _ = trial.relative_params  # drawn when first asked for, and the sampler's state with it
+            return trial
 
 
 def importances(space: "SearchSpace", past: Sequence[Past]) -> dict[str, float]:

@@ -5,14 +5,17 @@ Optuna's, built anew for every proposal from (seed, number), so that nothing but
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import optuna
+from optuna.distributions import BaseDistribution
 from pydantic import Field
 
 from selkd.sweeps.settings import Settings
+
+Ranges = Mapping[str, BaseDistribution]
 
 
 class Sampler(Settings):
@@ -24,7 +27,7 @@ class Sampler(Settings):
     replays: ClassVar[bool] = False
     """Its state lies in past proposals, which are made again when a study is resumed."""
 
-    def build(self, seed: int) -> optuna.samplers.BaseSampler:
+    def build(self, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
         raise AssertionError("this sampler is not one of Optuna's")
 
 
@@ -57,7 +60,7 @@ class Tpe(Sampler):
     startup: int = Field(default=10, ge=1, description="Candidates drawn at random first.")
     draws: int = Field(default=24, ge=1, description="Draws from which the best is taken.")
 
-    def build(self, seed: int) -> optuna.samplers.BaseSampler:
+    def build(self, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(
             n_startup_trials=self.startup,
             n_ei_candidates=self.draws,
@@ -75,7 +78,7 @@ class Gp(Sampler):
     startup: int = Field(default=10, ge=1, description="Candidates drawn at random first.")
     deterministic: bool = Field(default=False, description="Whether results are free of noise.")
 
-    def build(self, seed: int) -> optuna.samplers.BaseSampler:
+    def build(self, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
         return optuna.samplers.GPSampler(
             seed=seed,
             independent_sampler=optuna.samplers.RandomSampler(seed),
@@ -96,8 +99,9 @@ class CmaEs(Sampler):
     spread: float | None = Field(default=None, gt=0, description="First step size; a sixth of the ranges when absent.")
     population: int | None = Field(default=None, ge=2, description="Candidates a generation.")
 
-    def build(self, seed: int) -> optuna.samplers.BaseSampler:
-        return optuna.samplers.CmaEsSampler(
+    def build(self, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
+        return _OverRanges(
+            ranges,
             sigma0=self.spread,
             n_startup_trials=self.startup,
             independent_sampler=optuna.samplers.RandomSampler(seed),
@@ -125,7 +129,7 @@ class Nsga2(Sampler):
         default=0.5, ge=0, le=1, description="Chance that a parameter comes from the second parent."
     )
 
-    def build(self, seed: int) -> optuna.samplers.BaseSampler:
+    def build(self, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
         return optuna.samplers.NSGAIISampler(
             population_size=self.population,
             mutation_prob=self.mutation,
@@ -139,11 +143,24 @@ AnySampler = Annotated[Random | Qmc | GridSearch | Tpe | Gp | CmaEs | Nsga2, Fie
 SAMPLERS: Sequence[type[Sampler]] = (Tpe, Gp, CmaEs, Nsga2, Qmc, Random, GridSearch)
 
 
-def built(sampler: Sampler, seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler; that parts of it are experimental is known, and pinned."""
+class _OverRanges(optuna.samplers.CmaEsSampler):
+    """CMA-ES over the same ranges from first to last: Optuna's goes wrong when a later candidate lacks one."""
+
+    def __init__(self, ranges: Ranges, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._ranges = dict(ranges)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return self._ranges
+
+
+def built(sampler: Sampler, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler; `ranges` are those that all candidates have. Its experimental parts are pinned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return sampler.build(seed)
+        return sampler.build(seed, ranges)
 
 
 def missing_package(sampler: Sampler) -> str | None:
