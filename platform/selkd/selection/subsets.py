@@ -7,18 +7,19 @@ from itertools import combinations, product
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from selkd.errors import UserError, nearest
-from selkd.selection.base import PolicySettings
 
 Subset = tuple[str, ...]
 MUST, UNKNOWN = -1, -2
 Positive = Annotated[int, Field(ge=1, strict=True)]
 
 
-class Constraints(PolicySettings):
+class Constraints(BaseModel):
     """What every subset satisfies, whatever its size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     among: list[str] | None = Field(default=None, min_length=1, description="The pool; all categories when absent.")
     must: list[str] = Field(default=[], description="Categories that every subset contains.")
@@ -122,7 +123,7 @@ class Feasible:
     """The allowed subsets: all of `must`, and `smallest` to `largest` of the groups give one category each.
 
     A group is a superclass where only one of each may be chosen, and a single category otherwise. Categories are
-    counted in the order they were given in, and subsets are written in it.
+    counted in the data set's order, and subsets are written in it.
     """
 
     categories: tuple[str, ...]
@@ -157,7 +158,7 @@ class Feasible:
         )
 
     def each(self) -> Iterator[tuple[int, ...]]:
-        """Every feasible subset once, as positions: for spaces that are small enough."""
+        """Every feasible subset once, by numbers: for spaces that are small enough."""
         for size in range(self.smallest, self.largest + 1):
             for groups in combinations(self.groups, size):
                 for members in product(*groups):
@@ -167,12 +168,20 @@ class Feasible:
         return map(self.named, self.each())
 
     def ordered(self, subset: Sequence[str]) -> Subset:
-        """The same subset in the order of `categories`."""
-        return tuple(name for name in self.categories if name in subset)
+        """The same subset in the data set's order."""
+        return self.named(self.ids(subset))
+
+    def ids(self, subset: Sequence[str]) -> tuple[int, ...]:
+        """The numbers of these categories, ascending."""
+        return tuple(sorted(self._id_of[name] for name in subset))
 
     def named(self, ids: Sequence[int]) -> Subset:
-        """The names of these categories, in the order of `categories`."""
+        """The names of these categories, in the data set's order."""
         return tuple(self.categories[i] for i in sorted(ids))
+
+    @cached_property
+    def _id_of(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.categories)}
 
     @cached_property
     def _group_of(self) -> dict[str, int]:

@@ -72,7 +72,7 @@ class CategoryPolicy:
         return np.random.default_rng(words.flatten().tolist())
 
 
-class SizedSettings(Constraints):
+class SizedSettings(PolicySettings, Constraints):
     """Settings of policies that choose so many categories."""
 
     size: Positive = Field(default=5, description="Number of categories.", json_schema_extra={"search": [2, 8]})

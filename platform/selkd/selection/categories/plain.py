@@ -1,4 +1,4 @@
-"""Category policies that look at no answers: what others have to beat."""
+"""Category policies that read no teacher: the categories that are named, and the controls of every comparison."""
 
 from typing import ClassVar
 
@@ -10,6 +10,17 @@ from selkd.selection.base import PolicySettings
 from selkd.selection.categories.base import CategoryEvidence, CategoryPolicy, Choice, SizedPolicy, register
 from selkd.selection.categories.optimise import highest
 from selkd.selection.subsets import Feasible, Positive
+
+
+@register
+class Explicit(CategoryPolicy):
+    """`task.categories` as it stands, in its order."""
+
+    name: ClassVar[str] = "explicit"
+    order_free: ClassVar[bool] = False
+
+    def choose(self, evidence: CategoryEvidence, seed: int) -> Choice:
+        return Choice(evidence.named)
 
 
 @register
