@@ -10,6 +10,8 @@ from torch import Tensor
 from selkd.errors import UserError
 from selkd.selection import SAMPLES, RowEvidence, SamplePolicy
 from selkd.selection.samples.budget import systematic
+from selkd.selection.samples.kd3 import confident, teacher_share
+from selkd.selection.samples.ranking import el2n
 
 ROWS, OUTPUTS, ROUNDS = 60, 4, 5
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -154,6 +156,20 @@ def test_a_student_chooses_once_it_was_scored() -> None:
     found = rounds(make("el2n", {"rounds": 2}), evidence(), 19)
     assert [len(rates.unique()) for rates in found] == [1, 1, 2, 2, 2]
     assert torch.equal(found[2], found[4])
+    scores = [el2n(answers(IDS, round).softmax(1), LABELS) for round in (0, 1)]
+    hardest = [set(score.topk(19).indices.tolist()) for score in (scores[0] + scores[1], scores[1])]
+    assert set(found[2].nonzero().flatten().tolist()) == hardest[0] != hardest[1]
+
+
+def test_kd3_asks_the_mixture_of_the_round_that_comes() -> None:
+    """Round 2 of 5 still hears the teacher; round 3 is in the second half and hears the student alone."""
+    found = rounds(make("kd3", {"cutoff": 0.7}), evidence(), 19)
+    student = {round: answers(IDS, round - 1).log_softmax(1) for round in (2, 3)}
+    a = teacher_share(2, ROUNDS)
+    mixed = {2: (a * TEACHER + (1 - a) * student[2]).softmax(1), 3: student[3].exp()}
+    assert a > 0 == teacher_share(3, ROUNDS)
+    for round, probabilities in mixed.items():
+        assert torch.equal(found[round] > 0, confident(probabilities, 0.7))
 
 
 def test_joint_weights_make_a_ridge_student_affine_in_alpha() -> None:

@@ -194,6 +194,12 @@ def test_scores_of_the_student_choose_other_rows_than_chance(workspace: Workspac
     assert float(scores[rounds.rows(3)].min()) >= float(scores.median())
 
 
+def test_nothing_is_scored_after_the_last_epoch(workspace: Workspace) -> None:
+    setup = prepared(config(chosen("rad")), workspace)
+    trained(setup)
+    assert setup.rounds.costs()["cost/rows_scored"] == (EPOCHS - 1) * ROWS
+
+
 def test_few_rows_repeat_so_that_the_budget_stays(workspace: Workspace) -> None:
     setup = prepared(config({"policy": "teacher-correct"}), workspace)
     trained(setup)
