@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
     from selkd.students import Evaluated, evaluate, export, predict
+    from selkd.sweeps.run import sweep
+    from selkd.sweeps.space import SearchSpace
+    from selkd.sweeps.studies import Study
     from selkd.tracking.courier import sync
     from selkd.training.run import Trained, train
     from selkd.training.teach import import_teacher, teach
@@ -28,6 +31,9 @@ _HOMES = {
     "evaluate": "students",
     "export": "students",
     "predict": "students",
+    "sweep": "sweeps.run",
+    "SearchSpace": "sweeps.space",
+    "Study": "sweeps.studies",
     "sync": "tracking.courier",
     "Trained": "training.run",
     "train": "training.run",
@@ -36,8 +42,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Dataset", "Evaluated", "RunConfig", "Task", "Trained", "UserError", "Workspace", "evaluate", "export",
-    "from_arrays", "import_teacher", "load", "predict", "sync", "teach", "train",
+    "Dataset", "Evaluated", "RunConfig", "SearchSpace", "Study", "Task", "Trained", "UserError", "Workspace",
+    "evaluate", "export", "from_arrays", "import_teacher", "load", "predict", "sweep", "sync", "teach", "train",
 ]  # fmt: skip
 
 

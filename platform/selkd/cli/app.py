@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, data, demo, train, use
+from selkd.cli import care, data, demo, studies, sweep, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -34,10 +34,13 @@ def selkd(
     pass
 
 
-START, USE, CARE = "Start", "Use a student", "Look after things"
+START, SEARCH, USE, CARE = "Start", "Search", "Use a student", "Look after things"
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.teach)
 app.command(rich_help_panel=START)(train.train)
+app.command(rich_help_panel=SEARCH)(sweep.sweep)
+app.command(rich_help_panel=SEARCH)(studies.studies)
+app.command(rich_help_panel=SEARCH)(studies.study)
 app.command(rich_help_panel=USE)(use.evaluate)
 app.command(rich_help_panel=USE)(use.predict)
 app.command(rich_help_panel=USE)(use.export)

@@ -126,6 +126,20 @@ class State:
         return [self.trials[key] for key in (*candidate.students, *candidate.twins)]
 
     @property
+    def told(self) -> list[Candidate]:
+        """The candidates whose trials have all ended."""
+        return [candidate for candidate in self.candidates.values() if candidate.verdict is not None]
+
+    @property
+    def changed_at(self) -> float:
+        """When the ledger last grew, in seconds since 1970."""
+        return self._last / 1000
+
+    def elapsed(self, now: float) -> float:
+        """Seconds with a driver at work, up to `now` in seconds since 1970."""
+        return self.seconds + (max(0.0, now - self.changed_at) if self.driver else 0.0)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Trials by status."""
         return dict(Counter(trial.status for trial in self.trials.values()))

@@ -1,5 +1,7 @@
 """Studies as they stand in the workspace: what was tried, what is best, what remains."""
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +13,7 @@ from selkd.config import Workspace
 from selkd.errors import UserError, nearest
 from selkd.sweeps import goals
 from selkd.sweeps.learner import importances
+from selkd.sweeps.pace import Pace, planned
 from selkd.sweeps.past import Past
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State
@@ -56,6 +59,17 @@ class Study:
             return "running"
         return "finished" if self.state.finished else "stopped"
 
+    @cached_property
+    def total(self) -> int | None:
+        """How many candidates there will be, where that is limited."""
+        return planned(self.space)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast it goes, and what remains of its budget."""
+        elapsed = self.state.elapsed(time.time()) if self.alive else self.state.seconds
+        return Pace.of(self.space, self.state, elapsed, self.total)
+
     def table(self) -> pd.DataFrame:
         """A row a candidate: parameters, means of the metrics, how it ended."""
         rows = [
@@ -75,22 +89,33 @@ class Study:
 
     def best(self) -> list[Candidate]:
         """The complete candidates that keep the constraints and that no other beats; the best one, with one metric."""
-        return best(self.space, self.state)
+        return best(self.space, self.state.candidates.values())
+
+    def ranking(self) -> list[Candidate]:
+        """All that `best` chooses from, in order of the first metric."""
+        return ranked(self.space, self.state.candidates.values())
 
     def importances(self) -> dict[str, float]:
         """The share of the first metric's variance that each parameter explains; empty while little is known."""
         return importances(self.space, [c.past for c in self.state.candidates.values()])
 
 
-def best(space: SearchSpace, state: State) -> list[Candidate]:
+def best(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates on the Pareto front, in order of the first metric."""
-    kept = {n: c for n, c in state.candidates.items() if c.verdict == "complete" and c.feasible}
-    points = {n: [c.values[name] for name in space.metrics] for n, c in kept.items()}
-    directions = list(space.metrics.values())
-    sign = -1 if directions[0] == "maximise" else 1
-    front = [kept[number] for number in goals.front(points, directions)]
-    front.sort(key=lambda c: (sign * c.values[next(iter(space.metrics))], c.number))
-    return front if len(directions) > 1 else front[:1]
+    kept = {candidate.number: candidate for candidate in ranked(space, candidates)}
+    if len(space.metrics) == 1:
+        return list(kept.values())[:1]
+    points = {number: [candidate.values[name] for name in space.metrics] for number, candidate in kept.items()}
+    front = goals.front(points, list(space.metrics.values()))
+    return [candidate for number, candidate in kept.items() if number in front]
+
+
+def ranked(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The complete candidates that keep the constraints, in order of the first metric."""
+    name, direction = next(iter(space.metrics.items()))
+    sign = -1 if direction == "maximise" else 1
+    kept = [candidate for candidate in candidates if candidate.verdict == "complete" and candidate.feasible]
+    return sorted(kept, key=lambda candidate: (sign * candidate.values[name], candidate.number))
 
 
 def study_folder(workspace: Workspace, name: str) -> Path:

@@ -1,0 +1,136 @@
+"""`selkd sweep`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selkd.cli import show, wording
+
+if TYPE_CHECKING:
+    from selkd.config import Workspace
+    from selkd.sweeps.space import SearchSpace
+    from selkd.sweeps.state import State
+    from selkd.sweeps.studies import Study
+
+MEGABYTE = 1e6
+
+
+def sweep(
+    space: Annotated[
+        str | None, typer.Argument(metavar="[SPACE]", help="YAML file of the search space, or a ready one's name.")
+    ] = None,
+    overrides: show.Overrides = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Go on with this study, as its own record describes it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show size, ten candidates and estimated cost; run nothing.")
+    ] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Go on although the search space changed.")] = False,
+    json: show.Json = False,
+) -> None:
+    """Run a study: train a student for each candidate of a search space, and record them all.
+
+    Whatever interrupts it (Ctrl-C, a crash, a full disk), the same command goes on and no finished student is trained
+    again. Ctrl-C lets students end their epoch; a second one ends at once.
+
+    **Examples**
+
+    `selkd sweep space.yaml --dry-run`
+
+    `selkd sweep space.yaml budget.candidates=20 concurrent=2`
+
+    `selkd sweep --resume closed-sinkhorn budget.candidates=80`
+    """
+    if not json:
+        show.err.print("Loading libraries ...")
+    from selkd.cli.studies import described, print_study
+    from selkd.cli.watch import watching
+    from selkd.config import Workspace
+    from selkd.sweeps.run import sweep as run
+
+    workspace = Workspace.default()
+    given = _space(space, overrides or [], resume, workspace)
+    if dry_run:
+        _preview(given, workspace, json)
+        return
+    before = _before(given.name, workspace)
+    with show.resumable(), watching(given, workspace, before, quiet=json) as view:
+        study = run(given, workspace, watch=view.watch, on_teacher_epoch=view.teaching, changed=changed)
+    if json:
+        show.print_json(described(study))
+    else:
+        print_study(study)
+    _end(study)
+
+
+def _space(space: str | None, overrides: list[str], resume: str | None, workspace: "Workspace") -> "SearchSpace":
+    """The search space that is meant: from a file, a ready one, or from a study's own record."""
+    from selkd.config import override, validate
+    from selkd.errors import UserError
+    from selkd.sweeps.ready import path_of, ready
+    from selkd.sweeps.space import SearchSpace
+    from selkd.sweeps.studies import Study
+
+    if resume is not None:
+        given = [] if space is None else [space, *overrides]
+        if given and "=" not in given[0]:
+            raise UserError(
+                f"{given[0]}: --resume {resume} reads the space from the study itself. Leave one of them out."
+            )
+        return validate(SearchSpace, override(Study.read(resume, workspace).state.space, given), f"study {resume}")
+    if space is None:
+        shown = ", ".join(ready()) or "none"
+        raise UserError(f"no search space: name a YAML file, a ready space ({shown}), or a study with --resume NAME.")
+    return SearchSpace.read(path_of(space), overrides)
+
+
+def _before(name: str, workspace: "Workspace") -> "State":
+    """How the study stands before it goes on; nothing yet where it is new."""
+    from selkd.sweeps.state import State
+    from selkd.sweeps.studies import Study, names
+
+    return Study.read(name, workspace).state if name in names(workspace) else State()
+
+
+def _end(study: "Study") -> None:
+    """The exit code of a study that did not try everything."""
+    from selkd.errors import UserError
+
+    stopped = study.state.stopped or ""
+    if study.state.finished:
+        return
+    if stopped.startswith("cannot go on"):
+        raise UserError(f"{study.name}: {stopped}. Mend that; the same command goes on.")
+    raise show.Interrupted
+
+
+def _preview(space: "SearchSpace", workspace: "Workspace", json: bool) -> None:
+    """What the study would do."""
+    from selkd.sweeps.preview import preview
+
+    found = preview(space, workspace)
+    candidates = [
+        {key: value for key, value in row.items() if value is not None and value == value}  # noqa: PLR0124
+        for row in found.candidates.to_dict("records")
+    ]
+    if json:
+        show.print_json({**found.__dict__, "size": found.size._asdict(), "candidates": candidates})
+        return
+    show.table(
+        f"{len(candidates)} of {found.size} candidates",
+        ["parameters"],
+        [[wording.parameters(parameters)] for parameters in candidates],
+    )
+    students = "unlimited" if found.students is None else f"{found.students:,}"
+    twins = f" and {found.twins:,} cross-entropy twins" if found.twins else ""
+    hours = "unlimited" if found.hours is None else wording.duration(3600 * found.hours)
+    disk = "unlimited" if found.bytes is None else f"{show.number(found.bytes / MEGABYTE, 1)} MB"
+    each = wording.duration(found.seconds_per_student)
+    for line in (
+        f"Students: {students}{twins}, about {each} each, {found.concurrent} at once",
+        f"Time: about {hours}",
+        f"Disk: about {disk}",
+        *found.notes,
+    ):
+        show.out.print(line, markup=False, highlight=False, soft_wrap=True)
