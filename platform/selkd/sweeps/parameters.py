@@ -203,7 +203,7 @@ class Integer(Range):
 
 
 class Subset(Parameter):
-    """A subset of the categories; see the page on category subsets."""
+    """A subset of the categories, proposed by a learner of its own."""
 
     kind = "subset"
     subset: SubsetSpace = Field(description="Size and limits of the subsets.")
