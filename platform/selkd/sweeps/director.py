@@ -16,6 +16,10 @@ from selkd.tracking.record import End
 from selkd.tracking.study import Verdict
 
 
+RETRIES = 3
+"""How often a trial is taken up again whose process died, or could not read or write."""
+
+
 class Director:
     """One study at work. The ledger is written first; what is in memory follows it."""
 
@@ -26,6 +30,7 @@ class Director:
         self.ending: str | None = None  # why nothing new is begun
         self._began = time.monotonic() - self.state.seconds
         self._exhausted = False
+        self._given: set[str] = set()  # trials that somebody trains
         self._ordinals = {key: index for index, key in enumerate(self.state.trials)}
         self._resume()
         self._waiting = deque(trial.key for trial in self.state.trials.values() if trial.status == "waiting")
@@ -36,10 +41,16 @@ class Director:
         """The next trial to train; nothing when none is left, or when the study ends."""
         while self.ending is None:
             if self._waiting:
-                return self.state.trials[self._waiting.popleft()]
+                self._given.add(key := self._waiting.popleft())
+                return self.state.trials[key]
             if self._spent() or not self._propose():
                 return None
         return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether trials are being trained, so that more may come."""
+        return bool(self._given)
 
     def _spent(self) -> bool:
         """Whether a budget is used up: candidates that began are finished, no new one begins."""
@@ -120,6 +131,7 @@ class Director:
 
     def ended(self, key: str, status: End, reason: str | None) -> None:
         """A trial ended, or stopped for now. What its student scores is read from the trial's own record."""
+        self._given.discard(key)
         trial = self.state.trials[key]
         if trial.ended:
             return
@@ -129,6 +141,16 @@ class Director:
         for candidate in list(self.state.open.values()):
             if key in candidate.students or key in candidate.twins:
                 self._settle(candidate)
+
+    def lost(self, key: str, reason: str) -> None:
+        """A trial ended in a way that trying again may mend: its process died, or its files were out of reach."""
+        self._given.discard(key)
+        self.state.apply(self.record.lose(key, reason))
+        losses = self.state.trials[key].losses
+        if losses <= RETRIES:
+            self._waiting.appendleft(key)
+        else:
+            self.ended(key, "failed", f"tried {losses} times: {reason}")
 
     def _settle(self, candidate: Candidate) -> None:
         """Tell the sampler of a candidate when all its trials have ended."""

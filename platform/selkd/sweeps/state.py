@@ -27,6 +27,7 @@ class Trial:
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     seconds: float = 0.0
+    losses: int = 0  # how often its process died
 
     @property
     def ended(self) -> bool:
@@ -99,6 +100,9 @@ class State:
                 self._proposed(event)
             case "launch":
                 self.trials[event["key"]].status = "running"
+            case "lost":
+                self.trials[event["key"]].losses += 1
+                self.trials[event["key"]].status = "waiting"
             case "report":
                 self.reports.append(Report(event["key"], event["share"], float(event["value"])))
             case "trial":

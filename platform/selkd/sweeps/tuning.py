@@ -1,9 +1,11 @@
 """Ray Tune runs what the director decides: a thin searcher, a thin scheduler, and the resources of a trial."""
 
+import logging
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -17,11 +19,15 @@ from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
 from selkd.training.setup import device_of
 
-RETRIES = 3
-"""How often a trial is taken up again whose process died."""
 PATIENCE = 30.0
 """Seconds that students have to reach the end of their epoch when a study is stopped."""
 PACE = 0.5
+LONELY = 10.0
+"""Seconds without any node after which a cluster counts as lost."""
+
+
+class ClusterLost(UserError):
+    """Ray is gone, not the study."""
 
 
 class Unsaved:
@@ -40,7 +46,9 @@ class DirectedSearch(Unsaved, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         trial = self.director.next()
-        return Searcher.FINISHED if trial is None else self.order(trial.key)
+        if trial is not None:
+            return self.order(trial.key)
+        return None if self.director.busy else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """The callback hears of it with the trial."""
@@ -72,9 +80,9 @@ class DirectedStops(Unsaved, FIFOScheduler):
 class Clerk(Unsaved, tune.Callback):
     """Tells the director what happened, and whoever watches."""
 
-    def __init__(self, director: Director, changed: Callable[[str | None], None]) -> None:
-        self.director, self.changed = director, changed
-        self._looked = 0.0
+    def __init__(self, ray: Any, director: Director, changed: Callable[[str | None], None]) -> None:
+        self.ray, self.director, self.changed = ray, director, changed
+        self._looked, self._alone_since = 0.0, time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.director.launched(trial.config["key"])
@@ -93,15 +101,21 @@ class Clerk(Unsaved, tune.Callback):
         self.changed(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        reason = str(error).strip().splitlines()[-1] if error else "unknown"
-        self.director.ended(trial.config["key"], "failed", f"its process ended {RETRIES + 1} times ({reason})")
+        self.director.lost(trial.config["key"], _last_error(trial))
         self.changed(trial.config["key"])
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._looked > PACE:
             self._looked = time.monotonic()
             self.changed(None)
+            self._see_that_ray_lives()
+
+    def _see_that_ray_lives(self) -> None:
+        """Without a node Tune would wait for ever."""
+        if any(node["Alive"] for node in self.ray.nodes()):
+            self._alone_since = time.monotonic()
+        elif time.monotonic() - self._alone_since > LONELY:
+            raise ClusterLost("Ray's cluster has no node any more. Nothing is lost: the same command goes on.")
 
 
 class Patience(Unsaved, tune.Stopper):
@@ -139,6 +153,8 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
             "stop": str(stop),
         }
 
+    for noisy in ("ray.tune", "ray.air"):  # what matters of a failure is in the ledger
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     storage = tempfile.mkdtemp(prefix="selkd-tune-")
     try:
         tune.Tuner(
@@ -155,12 +171,19 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
                 storage_path=storage,
                 stop=Patience(director),
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
-                callbacks=[Clerk(director, changed)],
+                callbacks=[Clerk(ray, director, changed)],
             ),
         ).fit()
     finally:
         shutil.rmtree(storage, ignore_errors=True)
+
+
+def _last_error(trial: Any) -> str:
+    """What Tune wrote of a trial's last failure, in a line."""
+    path = Path(trial.error_file or "")
+    text = path.read_text().rpartition("Failure #")[2] if path.is_file() else ""
+    lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
+    return next((line for line in lines if "died" in line or "Error" in line), "its process ended")
 
 
 def _resources(config: RunConfig) -> dict[str, float]:

@@ -58,6 +58,10 @@ class StudyRecord:
         """A trial is given to Ray."""
         return self.ledger.append("launch", key=key)
 
+    def lose(self, key: str, reason: str) -> Event:
+        """A trial's process died; it may be tried again."""
+        return self.ledger.append("lost", key=key, reason=reason)
+
     def report(self, key: str, share: float, value: float) -> Event:
         """What a student reached at a share of its training, for the rule that stops students early."""
         return self.ledger.append("report", key=key, share=share, value=value)

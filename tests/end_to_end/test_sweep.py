@@ -1,0 +1,272 @@
+"""Studies on a real Ray: what is recorded, who is stopped, what is refused, and what dies without harm."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from selkd.config import Workspace
+from selkd.errors import UserError
+from selkd.sweeps.run import sweep
+from selkd.sweeps.state import State
+from selkd.sweeps.studies import STOP, Study
+from selkd.tracking import TrialRecord
+from selkd.training.ray_entry import ENVIRONMENT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One local cluster of two CPUs for this file, whose dashboard frees what killed trials leave reserved."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        token = tmp_path_factory.mktemp("token") / "token"
+        token.write_text("0" * 64)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        from selkd.training.ray_entry import started
+
+        with started(2, dashboard=True) as running:
+            yield running
+
+
+def space(**changes: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "name": "study",
+        "base": {
+            "task": {"categories": ["three", "five", "eight"], "mode": "open"},
+            "teacher": "teacher",
+            "student": {"model": "cnn", "width": 4},
+            "objective": "selkd",
+            "training": {"epochs": 6, "batch_size": 32},
+            "workers": {"device": "cpu"},
+        },
+        "search": {"objective.epsilon": {"log": [0.5, 8.0]}},
+        "metrics": {"validation/balanced": "maximise"},
+        "budget": {"candidates": 4},
+        "sampler": "random",
+    }
+    return content | changes
+
+
+def longer(epochs: int) -> dict[str, Any]:
+    return space()["base"] | {"training": {"epochs": epochs, "batch_size": 16}}
+
+
+def ends(study: Study) -> Counter[str]:
+    """How often each trial is said to have ended."""
+    from selkd.tracking import StudyRecord
+
+    events = StudyRecord(study.folder).ledger.events()
+    return Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
+
+
+def actors() -> list[psutil.Process]:
+    """The processes that train students."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[0].startswith("ray::StudentTrial"):
+                found.append(process)
+    return found
+
+
+def test_every_trial_is_in_mlflow_once_with_its_place_in_the_study(ray, workspace: Workspace):
+    study = sweep(space(budget={"candidates": 2, "seeds": 2}), workspace)
+    assert study.status == "finished"
+    client = MlflowClient(f"sqlite:///{workspace.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("study")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    trials = [run for run in runs if run.data.tags["selkd.kind"] == "trial"]
+    assert sorted(run.data.tags["selkd.trial"] for run in trials) == sorted(study.state.trials)
+    for run in trials:
+        tags = run.data.tags
+        trial = study.state.trials[tags["selkd.trial"]]
+        assert (tags["selkd.candidate"], tags["selkd.seed"]) == (str(trial.number), str(trial.seed))
+        assert (tags["selkd.objective"], tags["selkd.categories"]) == ("selkd", "three, five, eight")
+        assert (tags["selkd.selection.samples"], tags["selkd.selection.categories"]) == ("all", "explicit")
+        assert run.info.status == "FINISHED"
+    [own] = [run for run in runs if run.data.tags["selkd.kind"] == "study"]
+    assert own.info.status == "FINISHED"
+    assert {item.path for item in client.list_artifacts(own.info.run_id)} == {"ledger.jsonl", "space.yaml"}
+    assert len(client.get_metric_history(own.info.run_id, "candidate/validation/balanced")) == 2
+
+
+def test_the_teacher_is_asked_once_for_all_students(ray, workspace: Workspace):
+    """Its weights may be gone when the evidence is there: no trial loads them."""
+    study = sweep(space(budget={"candidates": 1}), workspace)
+    assert study.status == "finished"
+    evidence = {path.name for path in workspace.evidence.iterdir()}
+    sweep(space(name="other", budget={"candidates": 3}), workspace)
+    assert {path.name for path in workspace.evidence.iterdir()} == evidence
+
+
+def test_a_student_that_cannot_be_trained_fails_with_the_reason_and_the_study_goes_on(ray, workspace: Workspace):
+    study = sweep(
+        space(search={"training.batch_size": {"grid": [32, 100_000]}}, sampler="grid", defaults=False), workspace
+    )
+    verdicts = {c.parameters["training.batch_size"]: c for c in study.state.candidates.values()}
+    assert verdicts[32].verdict == "complete"
+    assert verdicts[100_000].verdict == "failed"
+    assert "training.batch_size" in str(verdicts[100_000].reason)
+    assert study.state.failures()
+    assert max(ends(study).values()) == 1
+
+
+def test_students_stopped_early_leave_their_actor_to_the_next(ray, workspace: Workspace):
+    rule = {"rule": "asha", "first": 0.3, "factor": 3}
+    search = {"training.optimiser.lr": {"log": [1e-5, 0.1]}}
+    study = sweep(space(stopping=rule, search=search, budget={"candidates": 8}), workspace)
+    pruned = [t for t in study.state.trials.values() if t.status == "pruned"]
+    assert pruned and study.status == "finished"
+    for trial in pruned:
+        record = TrialRecord(workspace.runs / trial.key)
+        assert record.status == "pruned"
+        assert record.progress[0] < record.progress[1]
+        assert "went on" in str(trial.reason)
+    assert not any(t.status in ("running", "waiting") for t in study.state.trials.values())
+
+
+def test_a_killed_actor_is_replaced_and_its_student_goes_on(ray, workspace: Workspace, waiting):
+    killed: list[int] = []
+
+    def strike() -> None:
+        progressed = waiting(lambda: [r for r in workspace.runs.glob("*/checkpoints/index.json")])
+        assert progressed
+        process = waiting(actors)[0]
+        killed.append(process.pid)
+        process.kill()
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    study = sweep(space(base=longer(60), budget={"candidates": 2}), workspace)
+    thread.join()
+    assert killed
+    assert [t.status for t in study.state.trials.values()] == ["finished"] * 2
+    assert sum(t.losses for t in study.state.trials.values()) == 1
+    assert set(ends(study).values()) == {1}
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, workspace: Workspace, waiting, kill):
+    """The actor of a trial holds no CPU, and what a killed one had reserved is free again."""
+    killed: list[int] = []
+
+    def strike() -> None:
+        waiting(lambda: [r for r in workspace.runs.glob("*/checkpoints/index.json")])
+        process = waiting(actors)[0]
+        killed.append(process.pid)
+        process.kill()
+
+    thread = threading.Thread(target=strike)
+    if kill:
+        thread.start()
+    base = longer(30) | {"workers": {"count": 2, "device": "cpu"}}
+    study = sweep(space(base=base, budget={"candidates": 2}, stopping={"rule": "asha", "first": 0.2}), workspace)
+    if kill:
+        thread.join()
+    assert bool(killed) == kill
+    assert {t.status for t in study.state.trials.values()} <= {"finished", "pruned"}
+    assert study.status == "finished"
+
+
+def test_a_full_disk_ends_the_study_and_with_more_room_it_goes_on(ray, taught: Workspace, small_disk):
+    disk = small_disk(1_500_000)
+    for name in ("data", "teachers", "evidence"):
+        (disk / name).symlink_to(taught.root / name)
+    workspace = Workspace(disk)
+    settings = space(budget={"candidates": 30})
+    with contextlib.suppress(UserError):
+        study = sweep(settings, workspace)
+        assert study.status == "stopped"
+    os.system(f"mount -o remount,size=200000000 {disk}")
+    assert not any(t.status == "failed" for t in Study.read("study", workspace).state.trials.values())
+    study = sweep(settings | {"budget": {"candidates": 3}}, workspace)
+    assert study.status == "finished"
+    assert not any(t.status == "failed" for t in study.state.trials.values())
+    assert set(ends(study).values()) == {1}
+
+
+def test_a_second_driver_is_refused(ray, workspace: Workspace, waiting):
+    refused: list[str] = []
+
+    def intrude() -> None:
+        waiting(lambda: list(workspace.runs.glob("*/ledger.jsonl")))
+        try:
+            sweep(space(), workspace)
+        except UserError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=intrude)
+    thread.start()
+    sweep(space(base=longer(20), budget={"candidates": 2}), workspace)
+    thread.join()
+    assert refused and "another driver" in refused[0] and "--stop" in refused[0]
+
+
+def test_a_study_told_to_stop_ends_its_students_in_good_order_and_goes_on_later(ray, workspace: Workspace, waiting):
+    def stop() -> None:
+        waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
+        (workspace.studies / "study" / STOP).touch()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    settings = space(base=longer(60), budget={"candidates": 3})
+    study = sweep(settings, workspace)
+    thread.join()
+    assert study.status == "stopped" and "asked to stop" in str(study.state.stopped)
+    records = [TrialRecord(workspace.runs / key) for key in study.state.trials]
+    assert {record.status for record in records} <= {"stopped", "finished", None}
+    client = MlflowClient(f"sqlite:///{workspace.root}/mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    assert not [run for run in client.search_runs(experiments) if run.info.status == "RUNNING"]
+    study = sweep(settings, workspace)
+    assert study.status == "finished"
+    assert set(ends(study).values()) == {1}
+
+
+def test_a_changed_space_is_shown_and_refused_unless_told(ray, workspace: Workspace):
+    sweep(space(budget={"candidates": 1}), workspace)
+    other = space(base=longer(5), budget={"candidates": 2})
+    with pytest.raises(UserError, match=r"training.epochs: 6 -> 5(.|\n)*--changed"):
+        sweep(other, workspace)
+    assert len(sweep(other, workspace, changed=True).state.candidates) == 2
+    more = sweep(other | {"budget": {"candidates": 3}}, workspace)
+    assert len(more.state.candidates) == 3, "a larger budget needs no leave"
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [({"cpus": 4096}, "no node has more than"), ({"count": 64}, "there is room for")],
+)
+def test_resources_that_no_node_has_are_refused_at_once(ray, workspace: Workspace, workers, said):
+    base = space()["base"] | {"workers": {"device": "cpu", **workers}}
+    with pytest.raises(UserError, match=said):
+        sweep(space(base=base), workspace)
+
+
+def test_a_study_that_is_interrupted_from_the_keyboard_goes_on(ray, workspace: Workspace, waiting):
+    def press() -> None:
+        waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=press)
+    thread.start()
+    settings = space(base=longer(60), budget={"candidates": 2})
+    study = sweep(settings, workspace)
+    thread.join()
+    assert study.status == "stopped" and "SIGINT" in str(study.state.stopped)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert sweep(settings, workspace).status == "finished"
