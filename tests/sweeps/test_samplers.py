@@ -79,10 +79,10 @@ def test_arguments_reach_optuna_and_none_is_left_to_its_defaults(space: Any) -> 
 
 def test_tpe_beats_random_draws_on_a_quadratic(space: Any, proposer: Any) -> None:
     learned, luck = (
-        [quadratic(proposer(space(sampler=name, seed=seed)), 40) for seed in range(10)] for name in ("tpe", "random")
+        [quadratic(proposer(space(sampler=name, seed=seed)), 40) for seed in range(6)] for name in ("tpe", "random")
     )
     assert statistics.median(learned) < statistics.median(luck) / 4
-    assert sum(one < other for one, other in zip(learned, luck, strict=True)) >= 8
+    assert sum(one < other for one, other in zip(learned, luck, strict=True)) >= 5
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Learner:
                     distributions={key: one.distribution() for key, one in held.items()},
                 )
             )
-            trial = optuna.Trial(self.study, self.study._storage.get_all_trials(self.study._study_id)[-1]._trial_id)
+            trial = optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[-1]._trial_id)
         self._trials[past.number] = trial
         if past.state is not None:
             self.tell(past)

@@ -4,7 +4,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -52,9 +52,10 @@ def _section(cls: type[BaseModel], but: str = "") -> str:
 def _row(cls: type[BaseModel], key: str, kind: str, default: str, meaning: str) -> tuple[str, str, str, str]:
     """As in the reference of runs; groups are called so, and a sampler is shown by its name."""
     field = cls.model_fields.get(key)
-    written = str(field.annotation) if field else ""
-    if "dict[" in written:
-        kind = ("list of groups" if written.startswith("list") else "group") + (" or null" if "None" in written else "")
+    annotation = field.annotation if field else None
+    if "dict[" in str(annotation):
+        kind = "list of groups" if get_origin(annotation) is list else "group"
+        kind += " or null" if type(None) in get_args(annotation) else ""
     if key == "sampler":
         default = f'`"{Tpe().name}"`'
     return (field and field.alias) or key, kind, default, meaning
