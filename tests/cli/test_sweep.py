@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from selkd.cli import app as commands
 from selkd.cli import show
 from selkd.config import Workspace
 from selkd.errors import UserError
+from selkd.sweeps import ready
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.studies import Study, study_folder
 from selkd.tracking import StudyRecord, TrialRecord
@@ -176,6 +178,33 @@ def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
     assert found["students"] == 3
     assert len(found["candidates"]) == 10
     assert not study_folder(workspace, "other").exists()
+
+
+def test_the_space_that_help_shows_is_one(tmp_path: Path) -> None:
+    (tmp_path / "student.yaml").write_text("data: {source: digits}\nstudent: {model: cnn}\nteacher: digits-teacher\n")
+    example = cleandoc(commands.sweep.sweep.__doc__ or "").split("```")[1]
+    (tmp_path / "example.yaml").write_text(example)
+    space = SearchSpace.read(tmp_path / "example.yaml")
+    assert set(space.search) == {"objective.name", "objective.epsilon"}
+
+
+@pytest.mark.parametrize("command", ["sweep", "studies", "study"])
+def test_every_command_of_studies_explains_itself(command: str) -> None:
+    assert len(output(command, "--help").splitlines()) > 8
+
+
+def test_a_ready_space_is_found_by_its_name_and_a_file_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spaces").mkdir()
+    shipped = write(tmp_path / "spaces").rename(tmp_path / "spaces" / "open-mass.yaml")
+    monkeypatch.setattr(ready, "FOLDER", tmp_path / "spaces")
+    monkeypatch.chdir(tmp_path)
+    assert ready.path_of("open-mass") == shipped
+    with pytest.raises(UserError, match=r"Did you mean 'open-mass'\?"):
+        ready.path_of("open-mas")
+    Path("open-mass").write_text("")
+    assert ready.path_of("open-mass") == Path("open-mass")
 
 
 # --- real studies ---

@@ -17,7 +17,7 @@ MEGABYTE = 1e6
 
 def sweep(
     space: Annotated[
-        str | None, typer.Argument(metavar="[SPACE]", help="YAML file of the search space, or a ready one's name.")
+        str | None, typer.Argument(metavar="SPACE", help="YAML file of the search space, or a ready one's name.")
     ] = None,
     overrides: show.Overrides = None,
     resume: Annotated[
@@ -33,6 +33,15 @@ def sweep(
 
     Whatever interrupts it (Ctrl-C, a crash, a full disk), the same command goes on and no finished student is trained
     again. Ctrl-C lets students end their epoch; a second one ends at once.
+
+    A search space is a YAML file such as
+
+    ```
+    base: student.yaml
+    search: {objective.name: {choice: [kd, selkd]}, objective.epsilon: declared}
+    metrics: validation/accuracy
+    budget: {candidates: 50, seeds: 3}
+    ```
 
     **Examples**
 
