@@ -180,6 +180,22 @@ def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
     assert not study_folder(workspace, "other").exists()
 
 
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("interrupted (SIGTERM)", show.Interrupted),
+        ("asked to stop", show.Interrupted),
+        ("cannot go on: full", UserError),
+    ],
+)
+def test_a_study_that_did_not_try_everything_is_no_success(
+    reason: str, error: type[Exception], workspace: Workspace
+) -> None:
+    StudyRecord(study_folder(workspace, "tiny")).stop(False, reason)
+    with pytest.raises(error):
+        commands.sweep._end(Study.read("tiny", workspace))
+
+
 def test_the_space_that_help_shows_is_one(tmp_path: Path) -> None:
     (tmp_path / "student.yaml").write_text("data: {source: digits}\nstudent: {model: cnn}\nteacher: digits-teacher\n")
     example = cleandoc(commands.sweep.sweep.__doc__ or "").split("```")[1]
