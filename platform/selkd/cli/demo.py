@@ -5,87 +5,84 @@ import shlex
 import shutil
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-from selkd.cli import show
+from selkd.cli import show, wording
 
 if TYPE_CHECKING:
-    from selkd.demo import Row
-    from selkd.training.loop import Epoch
-    from selkd.training.run import Trained
+    from selkd.demo import Figure, Row
+    from selkd.sweeps.studies import Study
 
-COLUMNS = {
-    "accuracy": "accuracy %",
-    "nll": "NLL",
-    "in_task_accuracy": "in-task %",
-    "reject_recall": "reject %",
-    "balanced": "mean %",
-    "auroc": "AUROC %",
-}
-PAUSE = 3.0  # seconds between lines about one run
+HEADINGS = {"accuracy": "accuracy", "balanced": "mean of in-task accuracy and reject recall"}
 
 
 def demo(json: show.Json = False) -> None:
-    """Train a teacher and compare students on embedded data: under 3 minutes on two cores.
+    """Search students on embedded data: a teacher and two small studies in under 3 minutes on two cores.
 
     A teacher learns ten digits; students learn four of them from 20 rows a category: closed (only those four appear)
-    and open (all ten appear, the student may answer "not selected"). Finished students are not trained again.
+    and open (all ten appear, the student may answer "not selected"). Every objective meets every sample policy, with
+    its hyperparameters searched and three seeds. Finished students are not trained again.
     """
     began = time.perf_counter()
     if not json:
-        show.err.print("Loading libraries ...")
+        show.err.print("Loading libraries, starting Ray ...")
     from selkd import demo as library
+    from selkd.cli import sweep
     from selkd.config import Workspace
+    from selkd.training.ray_entry import started
 
     workspace = Workspace.default()
-    done: dict[str, list[Trained]] = defaultdict(list)
-    with show.resumable(), _progress(library.RUNS, quiet=json) as progress:
-        for name, trained in library.run(workspace, progress.start):
-            progress.recorded()
-            done[name].append(trained)
-    tables = {mode: library.compared(mode, done) for mode in library.COMPARED}
+    library.write_files(workspace.root / "demo")
+    studies, before = [], 0
+    with show.resumable(), started(1):
+        for space in library.spaces():
+            before += sweep.standing(space.name, workspace).counts.get("finished", 0)
+            study = sweep.watched(space, workspace, quiet=json)
+            sweep.refuse_unfinished(study)
+            studies.append(study)
+    tables = {study.name: library.compared(study) for study in studies}
     if json:
-        show.print_json({mode: {row.name: row.metrics for row in rows} for mode, rows in tables.items()})
+        show.print_json({name: [row.__dict__ for row in rows] for name, rows in tables.items()})
         return
-    for mode, rows in tables.items():
-        _say(f"\n{mode}: {', '.join(library.CATEGORIES)}{' or not selected' if mode == 'open' else ''}")
-        _print_table(library.COMPARED[mode], rows)
-    teacher, student = (done[name][0].metrics["cost/parameters"] for name in ("teacher", "open-selkd"))
-    _say(f"Test split; mean and deviation of {len(library.SEEDS)} seeds; {library.ROWS} training rows a category.")
-    _say(f"Students have {student:,.0f} parameters; the teacher, restricted to the task, {teacher:,.0f}.")
-    before = library.RUNS - progress.trained
+    for study in studies:
+        _print_table(study, tables[study.name])
+    students = sum(study.state.counts.get("finished", 0) for study in studies)
+    seeds = studies[0].space.budget.seeds
+    _say(f"In each row, the candidate that is best on validation; mean and deviation of {seeds} seeds.")
+    _say("Differences of this size may be luck; more seeds would tell.")
     finished = f"; {before} were finished before and are shown from their records" if before else ""
-    _say(f"\n{library.RUNS} runs in {time.perf_counter() - began:.0f} s{finished}.")
-    _say("Look closer: all runs in MLflow, a student of your own, a file to deploy.\n")
-    for command in _next_commands(workspace.root, done["open-selkd"][0].key):
+    _say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
+    _say("Look closer, search further, train a student of your own, take the best one away:\n")
+    for command in _next_commands(workspace.root, studies[-1]):
         _say(f"  {command}")
 
 
-def _print_table(metrics: list[str], rows: "list[Row]") -> None:
-    cells = [[row.name, *(_cell(name, *row.metrics[name]) for name in metrics)] for row in rows]
-    show.table("", ["", *(COLUMNS[name] for name in metrics)], cells)
+def _print_table(study: "Study", rows: "list[Row]") -> None:
+    task = study.space.base["task"]
+    metric = HEADINGS[next(iter(study.space.metrics)).rpartition("/")[2]]
+    _say(f"\n{task['mode']}: {', '.join(task['categories'])}{' or not selected' * (task['mode'] == 'open')}; {metric}")
+    cells = [
+        [row.objective, row.samples, wording.parameters(row.parameters), _cell(row.validation), _cell(row.test)]
+        for row in rows
+    ]
+    show.table("", ["objective", "samples", "chosen", "validation %", "test %"], cells)
 
 
-def _cell(metric: str, mean: float, deviation: float | None) -> str:
-    scale, digits = (100, 1) if COLUMNS[metric].endswith("%") else (1, 3)
-    shown = [show.number(scale * value, digits) for value in (mean, deviation) if value is not None]
-    return " ± ".join(shown)
+def _cell(figure: "Figure") -> str:
+    return " ± ".join(show.number(100 * value, 1) for value in figure if value is not None)
 
 
-def _next_commands(root: Path, key: str) -> list[str]:
+def _next_commands(root: Path, study: "Study") -> list[str]:
     """What to type next, from here."""
     selkd = "selkd" if shutil.which("selkd") else _path(Path(sys.executable).with_name("selkd"))
-    config = _path(root / "demo" / "open-selkd.yaml")
+    folder = root / "demo"
     return [
+        f"{selkd} study {study.name}",
+        f"{selkd} sweep {_path(folder / f'{study.name}.yaml')} name=more budget.candidates=30",
+        f"{selkd} train {_path(folder / 'open-selkd.yaml')} name=mine objective.epsilon=2",
+        f"{selkd} export {study.best()[0].students[0]} student.pt2",
         f"{selkd} ui",
-        f"{selkd} train {config} objective.epsilon=2 name=mine",
-        f"{selkd} export {key} student.pt2",
     ]
 
 
@@ -96,49 +93,3 @@ def _path(path: Path) -> str:
 
 def _say(line: str) -> None:
     show.out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-class _Progress:
-    """How far the runs are: bars in a terminal, lines elsewhere."""
-
-    def __init__(self, total: int, bar: Progress, lines: bool) -> None:
-        self.total, self.bar, self.lines = total, bar, lines
-        self.done = self.trained = 0
-        self.title, self.heard, self.said = "", False, time.monotonic()
-        self.all = bar.add_task("all runs", total=total)
-        self.current = bar.add_task("", total=None)
-
-    def start(self, title: str) -> "Callable[[Epoch], None]":
-        self.title, self.heard = title, False
-        self.bar.reset(self.current, description=title, total=None)
-        return self._hear
-
-    def _hear(self, epoch: "Epoch") -> None:
-        self.heard, last = True, epoch.epoch == epoch.epochs
-        state = f"{self.title}: recording" if last else self.title
-        self.bar.update(self.current, description=state, total=epoch.epochs, completed=epoch.epoch)
-        if last:
-            self._line(f"[{self.done + 1} of {self.total}] {self.title}: trained, recording")
-        elif time.monotonic() - self.said >= PAUSE:
-            self._line(f"{self.title}: epoch {epoch.epoch} of {epoch.epochs}")
-
-    def recorded(self) -> None:
-        """The run that was started last is finished."""
-        self.done += 1
-        self.trained += self.heard
-        self.bar.advance(self.all)
-        if not self.heard:
-            self._line(f"[{self.done} of {self.total}] {self.title}: finished before")
-
-    def _line(self, text: str) -> None:
-        self.said = time.monotonic()
-        if self.lines:
-            show.err.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[_Progress]:
-    terminal = show.err.is_terminal
-    columns = (SpinnerColumn(), TextColumn("{task.description:36}"), BarColumn(24), MofNCompleteColumn())
-    with Progress(*columns, console=show.err, disable=quiet or not terminal) as bar:
-        yield _Progress(total, bar, lines=not quiet and not terminal)

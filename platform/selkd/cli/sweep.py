@@ -54,23 +54,28 @@ def sweep(
     if not json:
         show.err.print("Loading libraries ...")
     from selkd.cli.studies import described, print_study
-    from selkd.cli.watch import watching
     from selkd.config import Workspace
-    from selkd.sweeps.run import sweep as run
 
     workspace = Workspace.default()
     given = _space(space, overrides or [], resume, workspace)
     if dry_run:
         _preview(given, workspace, json)
         return
-    before = _before(given.name, workspace)
-    with show.resumable(), watching(given, workspace, before, quiet=json) as view:
-        study = run(given, workspace, watch=view.watch, on_teacher_epoch=view.teaching, changed=changed)
+    study = watched(given, workspace, changed=changed, quiet=json)
     if json:
         show.print_json(described(study))
     else:
         print_study(study)
-    _end(study)
+    refuse_unfinished(study)
+
+
+def watched(space: "SearchSpace", workspace: "Workspace", *, changed: bool = False, quiet: bool = False) -> "Study":
+    """Run a study and show it at work."""
+    from selkd.cli.watch import watching
+    from selkd.sweeps.run import sweep as run
+
+    with show.resumable(), watching(space, workspace, standing(space.name, workspace), quiet) as view:
+        return run(space, workspace, watch=view.watch, on_teacher_epoch=view.teaching, changed=changed)
 
 
 def _space(space: str | None, overrides: list[str], resume: str | None, workspace: "Workspace") -> "SearchSpace":
@@ -94,7 +99,7 @@ def _space(space: str | None, overrides: list[str], resume: str | None, workspac
     return SearchSpace.read(path_of(space), overrides)
 
 
-def _before(name: str, workspace: "Workspace") -> "State":
+def standing(name: str, workspace: "Workspace") -> "State":
     """How the study stands before it goes on; nothing yet where it is new."""
     from selkd.sweeps.state import State
     from selkd.sweeps.studies import Study, names
@@ -102,7 +107,7 @@ def _before(name: str, workspace: "Workspace") -> "State":
     return Study.read(name, workspace).state if name in names(workspace) else State()
 
 
-def _end(study: "Study") -> None:
+def refuse_unfinished(study: "Study") -> None:
     """The exit code of a study that did not try everything."""
     from selkd.errors import UserError
 

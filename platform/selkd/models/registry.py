@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -33,19 +34,29 @@ Builder = Callable[[str, Interface, Any], nn.Module]
 class Family:
     """Architectures that share their settings and their builder."""
 
-    names: tuple[str, ...]
+    listed: Callable[[], Iterable[str]]
     settings: type[Settings]
     build: Builder
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.listed())
 
 
 FAMILIES: list[Family] = []
 
 
-def family(names: Iterable[str], settings: type[Settings] = Settings) -> Callable[[Builder], Builder]:
-    """Make the architectures `names` known; the decorated function builds each of them."""
+def family(
+    names: Iterable[str] | Callable[[], Iterable[str]], settings: type[Settings] = Settings
+) -> Callable[[Builder], Builder]:
+    """Make the architectures `names` known; the decorated function builds each of them.
+
+    Names that only a slow import can tell are given as a function, which is called when a name is not another's.
+    """
 
     def register(build: Builder) -> Builder:
-        FAMILIES.append(Family(tuple(names), settings, build))
+        listed = names if callable(names) else partial(tuple, names)
+        FAMILIES.append(Family(listed, settings, build))
         return build
 
     return register

@@ -3,16 +3,22 @@
 from typing import Any
 
 from torch import nn
-from torchvision import models
 
 from selkd.models.registry import Interface, Settings, family
 
 PREFIX = "torchvision:"
-NAMES = models.list_models(module=models)
 
 
-@family(PREFIX + name for name in NAMES)
+def _names() -> list[str]:
+    from torchvision import models
+
+    return [PREFIX + name for name in models.list_models(module=models)]
+
+
+@family(_names)
 def vision(name: str, interface: Interface, settings: Settings) -> nn.Module:
+    from torchvision import models
+
     name = name.removeprefix(PREFIX)
     network = models.get_model(name, weights=None, num_classes=interface.outputs, **_arguments(name, interface))
     if interface.channels != 3:

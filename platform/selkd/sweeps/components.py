@@ -36,7 +36,8 @@ class Component:
 @cache
 def components() -> Mapping[str, Component]:
     """Every component of a run's configuration, by its group."""
-    architectures = {name: family.settings.model_fields for family in models.FAMILIES for name in family.names}
+    configurable = [family for family in models.FAMILIES if family.settings.model_fields]
+    architectures = {name: family.settings.model_fields for family in configurable for name in family.names}
     student = Component("student", "model", architectures, RunConfig.model_fields["student"].get_default(
         call_default_factory=True).model)  # fmt: skip
     return {"student": student} | {found.group: found for found in _below(RunConfig, "")}

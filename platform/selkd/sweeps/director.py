@@ -15,7 +15,6 @@ from selkd.tracking import StudyRecord, TrialRecord
 from selkd.tracking.record import End
 from selkd.tracking.study import Verdict
 
-
 RETRIES = 3
 """How often a trial is taken up again whose process died, or could not read or write."""
 
@@ -33,7 +32,7 @@ class Director:
         self._given: set[str] = set()  # trials that somebody trains
         self._ordinals = {key: index for index, key in enumerate(self.state.trials)}
         self._resume()
-        self._waiting = deque(trial.key for trial in self.state.trials.values() if trial.status == "waiting")
+        self._waiting = deque(dict.fromkeys(t.key for c in self.state.open.values() for t in self._left(c)))
 
     # --- what comes next ---
 
@@ -46,6 +45,9 @@ class Director:
             if self._spent() or not self._propose():
                 return None
         return None
+
+    def _left(self, candidate: Candidate) -> list[Trial]:
+        return [trial for trial in self.state.of_candidate(candidate) if not trial.ended]
 
     @property
     def busy(self) -> bool:
@@ -154,9 +156,9 @@ class Director:
 
     def _settle(self, candidate: Candidate) -> None:
         """Tell the sampler of a candidate when all its trials have ended."""
-        trials = self.state.of_candidate(candidate)
-        if not all(trial.ended for trial in trials):
+        if self._left(candidate):
             return
+        trials = self.state.of_candidate(candidate)
         failed = [trial for trial in trials if trial.status == "failed"]
         if failed:
             self._tell(candidate, "failed", reason=failed[0].reason)
@@ -169,11 +171,11 @@ class Director:
         )
         told = self.space.objective_values(students, twins)
         values = dict(zip(self.space.metrics, told.values, strict=True))
-        odd = [name for name, value in values.items() if not math.isfinite(value)]
-        if odd:
-            self._tell(candidate, "failed", reason=f"{odd[0]} is not a number")
-        else:
+        if told.finite:
             self._tell(candidate, "complete", values, told.constraints)
+        else:
+            odd = [name for name, value in values.items() if not math.isfinite(value)]
+            self._tell(candidate, "failed", reason=f"{odd[0] if odd else 'a constraint'} is not a number")
 
     def _tell(
         self,

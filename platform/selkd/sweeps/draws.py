@@ -5,7 +5,6 @@ from typing import Literal
 from zlib import crc32
 
 import numpy as np
-from scipy.stats import qmc
 
 
 def stream(*words: int) -> int:
@@ -25,6 +24,8 @@ def quasi_random(sequence: Literal["sobol", "halton"], keys: Sequence[str], inde
     """
     if not keys:
         return {}
+    from scipy.stats import qmc
+
     engine = (qmc.Sobol if sequence == "sobol" else qmc.Halton)(len(keys), rng=np.random.default_rng(seed))
     if index:
         engine.fast_forward(index)

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-import torch
 from pydantic import Field, model_validator
 
 from selkd.errors import nearest
 from selkd.sweeps.settings import Settings
-from selkd.training.metrics import closed_metrics, open_metrics
+from selkd.training.metrics import NAMES
 
 Direction = Literal["maximise", "minimise"]
 COSTS = ("parameters", "multiply_adds", "latency_ms")
@@ -91,16 +90,8 @@ def value(name: str, target: Sequence[str], trial: Mapping[str, float], twin: Ma
 @cache
 def known(mode: str) -> frozenset[str]:
     """The metrics that every run of a mode records, those of single categories aside."""
-    labels = torch.tensor([0, 1])
-    found = (
-        closed_metrics(torch.eye(2), labels, ("a", "b"))
-        if mode == "closed"
-        else open_metrics(torch.eye(2), labels, ("a",), threshold=0.5)
-    )
-    names = [name for name in found if not name.startswith(RECALL)]
-    return frozenset(
-        [f"{part}/{name}" for part in ("validation", "gain") for name in names] + [f"cost/{name}" for name in COSTS]
-    )
+    named = [f"{part}/{name}" for part in ("validation", "gain") for name in NAMES[mode]]
+    return frozenset([*named, *(f"cost/{name}" for name in COSTS)])
 
 
 def fault(name: str, modes: Iterable[str], target: Sequence[str]) -> str | None:

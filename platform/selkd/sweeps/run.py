@@ -10,11 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from selkd.config import RunConfig, Workspace
-from selkd.data import load, split
 from selkd.errors import UserError
 from selkd.files import cannot_write
 from selkd.models.teachers import TeacherRepository
@@ -51,7 +49,7 @@ def sweep(
     with _alone(folder):
         record = StudyRecord(folder)
         _same_space(record, space, changed)
-        proposer = _proposer(space, workspace)
+        proposer = Proposer.of(space, workspace)
         if space.warm_start:
             proposer.warm(past_of(space.warm_start, workspace))
         _taught(space, workspace, on_teacher_epoch)
@@ -168,26 +166,6 @@ def _same_space(record: StudyRecord, space: SearchSpace, changed: bool) -> None:
             "Restore it, give the study another name, or go on all the same with --changed."
         )
     record.change(space.model_dump(mode="json", by_alias=True), difference.lines)
-
-
-def _proposer(space: SearchSpace, workspace: Workspace) -> Proposer:
-    """Who proposes candidates, on the data of the base configuration."""
-    data = RunConfig.of(space.base).data
-    dataset = load(
-        data.source,
-        root=data.root or workspace.data,
-        image_size=data.image_size,
-        memory_budget=data.memory_budget,
-    )
-    parts = split(
-        dataset,
-        validation=data.validation,
-        test=data.test,
-        seed=data.seed,
-        rows_per_category=data.rows_per_category,
-    )
-    rows = torch.bincount(parts.train.labels, minlength=len(dataset.categories)).tolist()
-    return Proposer(space, dataset.categories, dataset.superclasses, rows)
 
 
 def _taught(space: SearchSpace, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:

@@ -98,17 +98,8 @@ class State:
                         trial.status = "waiting"
             case "candidate":
                 self._proposed(event)
-            case "launch":
-                self.trials[event["key"]].status = "running"
-            case "lost":
-                self.trials[event["key"]].losses += 1
-                self.trials[event["key"]].status = "waiting"
-            case "report":
-                self.reports.append(Report(event["key"], event["share"], float(event["value"])))
-            case "trial":
-                trial = self.trials[event["key"]]
-                trial.status, trial.reason, trial.seconds = event["status"], event["reason"], event["seconds"]
-                trial.metrics = {name: float(value) for name, value in event["metrics"].items()}
+            case "launch" | "lost" | "report" | "trial":
+                self._about(self.trials[event["key"]], event)
             case "told":
                 candidate = self.open.pop(event["number"])
                 candidate.verdict, candidate.reason = event["verdict"], event["reason"]
@@ -116,6 +107,19 @@ class State:
                 candidate.constraints = [float(value) for value in event["constraints"]]
             case "stop":
                 self.driver, self.stopped, self.finished = None, event["reason"], event["finished"]
+
+    def _about(self, trial: Trial, event: Event) -> None:
+        match event["event"]:
+            case "launch":
+                trial.status = "running"
+            case "lost":
+                trial.losses += 1
+                trial.status = "waiting"
+            case "report":
+                self.reports.append(Report(trial.key, event["share"], float(event["value"])))
+            case "trial":
+                trial.status, trial.reason, trial.seconds = event["status"], event["reason"], event["seconds"]
+                trial.metrics = {name: float(value) for name, value in event["metrics"].items()}
 
     def _proposed(self, event: Event) -> None:
         number = event["number"]

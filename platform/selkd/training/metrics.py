@@ -10,10 +10,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional import classification as tm
 
 from selkd.models.deploy import acceptance
 
+_ANSWERS = ("accuracy", "in_task_accuracy", "reject_recall", "balanced", "macro_f1")
+NAMES = {
+    "closed": ("accuracy", "macro_f1", "nll", "calibration_error"),
+    "open": (
+        *_ANSWERS,
+        *(f"{name}_at_threshold" for name in _ANSWERS),
+        *("auroc", "aupr", "fpr_at_95_tpr", "oscr", "nll", "calibration_error"),
+        *("always_reject", "always_reject_balanced"),
+    ),
+}
+"""What is measured of the students of a mode, the recall of each category (`accuracy/NAME`) aside."""
 BINS = 15
 """Bins of confidence in the calibration error (Guo et al. 2017)."""
 ABOVE_EVERY_SCORE = 2.0
@@ -116,6 +126,8 @@ def _detection(score: Tensor, inside: Tensor, correct: Tensor) -> dict[str, floa
     """
     if inside.all() or not inside.any():
         return dict.fromkeys(("auroc", "aupr", "fpr_at_95_tpr", "oscr"), math.nan)
+    from torchmetrics.functional import classification as tm  # its import takes seconds
+
     kept = correct | ~inside
     accuracy = _mean(correct[inside])
     specificity, _ = tm.binary_specificity_at_sensitivity(score, inside.long(), min_sensitivity=0.95)
@@ -130,6 +142,8 @@ def _detection(score: Tensor, inside: Tensor, correct: Tensor) -> dict[str, floa
 def _likelihoods(logits: Tensor, labels: Tensor) -> dict[str, float]:
     if not len(labels):
         return {"nll": math.nan, "calibration_error": math.nan}
+    from torchmetrics.functional import classification as tm
+
     error = tm.multiclass_calibration_error(
         logits.softmax(1), labels, logits.shape[1], n_bins=BINS, validate_args=False
     )
@@ -150,6 +164,8 @@ def _macro_f1(answers: Tensor, labels: Tensor, n: int) -> float:
     """Mean F1 of the categories that occur among labels or answers."""
     if not len(labels):
         return math.nan
+    from torchmetrics.functional import classification as tm
+
     return float(tm.multiclass_f1_score(answers, labels, n, average="macro", validate_args=False))
 
 

@@ -1,10 +1,11 @@
 """Dropout whose masks depend on (seed, step, row, layer) alone, so that any number of workers draws the same."""
 
+import sys
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from selkd.data import draws
 from selkd.errors import UserError
@@ -46,10 +47,16 @@ def key_randomness(model: nn.Module, keys: RowKeys, prefix: str = "") -> nn.Modu
             setattr(model, name, RowDropout(keys, layer, child.p, None))
         elif isinstance(child, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
             setattr(model, name, RowDropout(keys, layer, child.p, 2))
-        elif isinstance(child, StochasticDepth):
-            setattr(model, name, RowDropout(keys, layer, child.p, 1))
+        elif _is_stochastic_depth(child):
+            setattr(model, name, RowDropout(keys, layer, cast(float, child.p), 1))
         elif isinstance(child, REFUSED) or (isinstance(child, nn.MultiheadAttention) and child.dropout > 0):
             raise UserError(f"student.model: layer {layer} ({type(child).__name__}) draws numbers we cannot reproduce.")
         else:
             key_randomness(child, keys, f"{layer}.")
     return model
+
+
+def _is_stochastic_depth(module: nn.Module) -> bool:
+    """torchvision's layer; it takes a second to import, and who has such a layer has imported it."""
+    ops = sys.modules.get("torchvision.ops")
+    return ops is not None and isinstance(module, ops.StochasticDepth)
