@@ -4,10 +4,8 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
@@ -17,7 +15,6 @@ from mlflow import MlflowClient
 from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.sweeps.run import sweep
-from selkd.sweeps.state import State
 from selkd.sweeps.studies import STOP, Study
 from selkd.tracking import TrialRecord
 from selkd.training.ray_entry import ENVIRONMENT
@@ -142,7 +139,7 @@ def test_a_killed_actor_is_replaced_and_its_student_goes_on(ray, workspace: Work
     killed: list[int] = []
 
     def strike() -> None:
-        progressed = waiting(lambda: [r for r in workspace.runs.glob("*/checkpoints/index.json")])
+        progressed = waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
         assert progressed
         process = waiting(actors)[0]
         killed.append(process.pid)
@@ -164,7 +161,7 @@ def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, worksp
     killed: list[int] = []
 
     def strike() -> None:
-        waiting(lambda: [r for r in workspace.runs.glob("*/checkpoints/index.json")])
+        waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
         process = waiting(actors)[0]
         killed.append(process.pid)
         process.kill()

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch.multiprocessing.spawn import spawn
 
 from selkd.config import RunConfig, Workspace
-from selkd.training.run import fit, work
+from selkd.training.run import DEFAULT_RECORDING, fit, work
 from selkd.training.workers import Workers
 
 STEPS = 5
@@ -107,7 +107,7 @@ def fails_on_rank_0(rank: int, size: int, out: Path, when: str) -> None:
             raise OSError("no room for the epoch")
 
     try:
-        work(settings, Workspace(out / "run0"), Workers.current(), hear, {}, {}, True)
+        work(settings, Workspace(out / "run0"), Workers.current(), hear, {}, DEFAULT_RECORDING)
     except Exception as error:
         (out / f"{when}-{rank}").write_text(str(error))
     dist.destroy_process_group()

@@ -18,7 +18,7 @@ from selkd.sweeps.samplers import AnySampler, Tpe
 from selkd.sweeps.settings import Budget, Settings, Stopping
 from selkd.sweeps.tree import lookup
 
-HARMLESS = ("budget.candidates", "budget.hours", "budget.student_hours", "concurrent", "description")
+HARMLESS = ("budget.candidates", "budget.hours", "budget.student_hours", "concurrent", "description", "figures")
 """Keys that may change between start and resume: no finished student is affected."""
 
 
@@ -64,6 +64,9 @@ class SearchSpace(Settings):
     first: list[dict[str, Any]] = Field(default=[], description="Parameters of the first candidates.")
     defaults: bool = Field(default=True, description="Whether the components' defaults are tried first, too.")
     warm_start: str | None = Field(default=None, description="A study whose candidates the sampler hears of first.")
+    figures: bool = Field(
+        default=False, description="Whether every student's figures are drawn, which takes it half a second."
+    )
     concurrent: int | None = Field(default=None, ge=1, description="Students at once; as many as CPUs when absent.")
 
     @field_validator("sampler", mode="before")

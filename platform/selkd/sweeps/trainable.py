@@ -15,7 +15,7 @@ from ray import tune
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
 from selkd.training.loop import Epoch, Paused, StoppedEarly
-from selkd.training.run import train
+from selkd.training.run import Recording, train
 
 ENDED_BY_TUNE = "stopped early by its study, whose record says why"
 PATIENCE = 60.0
@@ -55,7 +55,7 @@ class _Training:
     def __init__(self, order: dict[str, Any]) -> None:
         self._config = RunConfig.model_validate_json(order["config"])
         self._workspace = Workspace(Path(order["workspace"]))
-        self._tags: dict[str, str] = order["tags"]
+        self._recording = Recording(order["tags"], deliver=False, figures=order["figures"])
         self._milestones: list[float] = list(order["milestones"])
         self._metric: str = order["metric"]
         self._stop = Path(order["stop"])
@@ -90,8 +90,7 @@ class _Training:
                 self._config,
                 self._workspace,
                 on_epoch=self._hear,
-                tags=self._tags,
-                deliver=False,
+                recording=self._recording,
                 patience=PATIENCE,
             )
         except OSError as error:

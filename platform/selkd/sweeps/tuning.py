@@ -148,6 +148,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
             "config": config.model_dump_json(),
             "workspace": str(workspace.root),
             "tags": director.tags(key),
+            "figures": director.space.figures,
             "milestones": director.milestones(key),
             "metric": metric,
             "stop": str(stop),

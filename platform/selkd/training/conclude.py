@@ -12,14 +12,14 @@ from selkd.training.selected import write_selection
 from selkd.training.setup import Setup
 
 
-def conclude(setup: Setup, student: Classifier, record: TrialRecord) -> None:
+def conclude(setup: Setup, student: Classifier, record: TrialRecord, figures: bool) -> None:
     """Score the finished student, read the test split once, and write what later comparisons need."""
     validation = scored(setup, student, setup.splits.validation)
     threshold = validation.threshold()
     setup.workers.lead(record.count_test_read)
     test = scored(setup, student, setup.splits.test)
     probed = probe(setup, student)
-    setup.workers.lead(lambda: _write(setup, student, record, validation, test, probed, threshold))
+    setup.workers.lead(lambda: _write(setup, student, record, validation, test, probed, threshold, figures))
 
 
 def _write(
@@ -30,6 +30,7 @@ def _write(
     test: Scored,
     probed: pd.DataFrame,
     threshold: float | None,
+    figures: bool,
 ) -> None:
     found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
     found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
@@ -49,6 +50,14 @@ def _write(
         with writing(path) as part:
             frame.to_parquet(part, index=False)
         record.artifact(path)
+    if figures:
+        _draw(setup, record, test)
+    write_selection(setup, record)
+    save_student(record.folder / "student", student, student_card(setup, threshold))
+    record.finish("finished", found, None)
+
+
+def _draw(setup: Setup, record: TrialRecord, test: Scored) -> None:
     figures = {"confusion-test": confusion_figure(test.confusion(), setup.task.output_names)}
     figures["curves"] = curves_figure(record.history())
     if setup.task.mode == "open":
@@ -60,9 +69,6 @@ def _write(
         with writing(path) as part:
             figure.savefig(part, format="png", dpi=150)
         record.artifact(path, "figures")
-    write_selection(setup, record)
-    save_student(record.folder / "student", student, student_card(setup, threshold))
-    record.finish("finished", found, None)
 
 
 def student_card(setup: Setup, threshold: float | None) -> StudentCard:

@@ -9,7 +9,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from selkd.errors import CannotWrite, UserError
 from selkd.files import read_json, write_json
 from selkd.tracking import TrialRecord, provenance
 from selkd.training.loop import Epoch, Paused, StoppedEarly
-from selkd.training.run import ended_in, work
+from selkd.training.run import Recording, ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
 
@@ -75,8 +76,7 @@ def train_with_ray(
     config: RunConfig,
     workspace: Workspace,
     on_epoch: Callable[[Epoch], None],
-    tags: Mapping[str, str],
-    deliver: bool,
+    recording: Recording,
 ) -> None:
     """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
     workers = config.workers
@@ -100,8 +100,7 @@ def train_with_ray(
             "config": config.model_dump(mode="json"),
             "workspace": str(workspace.root),
             "origin": provenance(),
-            "tags": dict(tags),
-            "deliver": deliver,
+            "recording": asdict(recording),
         }
         trainer = TorchTrainer(
             _loop,
@@ -133,7 +132,8 @@ def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
             raise EXPECTED[kind](reason)
 
     try:
-        work(config, workspace, Workers.current(), obey, settings["origin"], settings["tags"], settings["deliver"])
+        recording = Recording(**settings["recording"])
+        work(config, workspace, Workers.current(), obey, settings["origin"], recording)
     except tuple(EXPECTED.values()) as error:
         return _expected(error)
     return None

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +43,30 @@ class Trained:
         return self.folder / "student"
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What is recorded of a run beyond what its configuration says."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    deliver: bool = True  # bring the record to MLflow; else somebody else does
+    figures: bool = True
+
+
+DEFAULT_RECORDING = Recording()
+
+
 def train(
     config: RunConfig | Mapping[str, Any] | str | Path,
     workspace: Workspace | None = None,
     *,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     fresh: bool = False,
-    tags: Mapping[str, str] | None = None,
-    deliver: bool = True,
+    recording: Recording = DEFAULT_RECORDING,
     patience: float = 0,
 ) -> Trained:
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed.
 
-    `tags` are added to those of the record. Without `deliver`, somebody else brings the record to MLflow. Another
-    process that trains the same student is waited for `patience` seconds.
+    Another process that trains the same student is waited for `patience` seconds.
     """
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
@@ -70,11 +80,11 @@ def train(
                 same_origin(record, setup)
         if TrialRecord(folder).status != "finished":
             if config.workers.count == 1:
-                work(config, workspace, Workers(), on_epoch, provenance(), tags or {}, deliver)
+                work(config, workspace, Workers(), on_epoch, provenance(), recording)
             else:
                 from selkd.training.ray_entry import train_with_ray
 
-                train_with_ray(config, workspace, on_epoch, tags or {}, deliver)
+                train_with_ray(config, workspace, on_epoch, recording)
     return result(workspace, config)
 
 
@@ -113,8 +123,7 @@ def work(
     workers: Workers,
     on_epoch: Callable[[Epoch], None],
     origin: dict[str, Any],
-    tags: Mapping[str, str],
-    deliver: bool,
+    recording: Recording,
 ) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
     with _threads(config.training.threads):
@@ -122,11 +131,13 @@ def work(
         record = TrialRecord(workspace.runs / config.key)
         begun = origin | {"fingerprints": setup.fingerprints()}
         settings = config.model_dump(mode="json")
-        workers.lead(lambda: record.begin(config.key, config.name, settings, _tags(setup) | dict(tags), begun))
+        workers.lead(
+            lambda: record.begin(config.key, config.name, settings, _tags(setup) | dict(recording.tags), begun)
+        )
         if not workers.first:
-            conclude(setup, _trained(setup, on_epoch), record)
+            conclude(setup, _trained(setup, on_epoch), record, recording.figures)
             return
-        courier = Courier(tracking_uri(workspace.root), config.experiment) if deliver else None
+        courier = Courier(tracking_uri(workspace.root), config.experiment) if recording.deliver else None
 
         if courier is not None:
             courier.poke(record.folder)
@@ -139,7 +150,7 @@ def work(
 
         try:
             with ended_in(record):
-                conclude(setup, _trained(setup, report), record)
+                conclude(setup, _trained(setup, report), record, recording.figures)
         finally:
             if courier is not None:
                 courier.poke(record.folder)
