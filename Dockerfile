@@ -13,6 +13,7 @@ COPY requirements.txt ./
 RUN pip install --quiet -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY platform ./platform
+COPY search_spaces ./search_spaces
 RUN pip install --quiet --no-deps .
 
 FROM python:3.11-slim AS cpu

@@ -193,7 +193,7 @@ def test_a_study_that_did_not_try_everything_is_no_success(
 ) -> None:
     StudyRecord(study_folder(workspace, "tiny")).stop(False, reason)
     with pytest.raises(error):
-        commands.sweep._end(Study.read("tiny", workspace))
+        commands.sweep.refuse_unfinished(Study.read("tiny", workspace))
 
 
 def test_the_space_that_help_shows_is_one(tmp_path: Path) -> None:

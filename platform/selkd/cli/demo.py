@@ -49,8 +49,8 @@ def demo(json: show.Json = False) -> None:
         _print_table(study, tables[study.name])
     students = sum(study.state.counts.get("finished", 0) for study in studies)
     seeds = studies[0].space.budget.seeds
-    _say(f"In each row, the candidate that is best on validation; mean and deviation of {seeds} seeds.")
-    _say("Differences of this size may be luck; more seeds would tell.")
+    _say(f"Percent: mean and deviation of {seeds} seeds, for the candidate of each row that is best on validation.")
+    _say("Differences as small as the deviations may be luck; more seeds tell.")
     finished = f"; {before} were finished before and are shown from their records" if before else ""
     _say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
     _say("Look closer, search further, train a student of your own, take the best one away:\n")
@@ -66,7 +66,7 @@ def _print_table(study: "Study", rows: "list[Row]") -> None:
         [row.objective, row.samples, wording.parameters(row.parameters), _cell(row.validation), _cell(row.test)]
         for row in rows
     ]
-    show.table("", ["objective", "samples", "chosen", "validation %", "test %"], cells)
+    show.table("", ["objective", "samples", "chosen", "validation", "test"], cells)
 
 
 def _cell(figure: "Figure") -> str:
