@@ -1,0 +1,90 @@
+"""A study of 64 students against two plain processes that train the same ones without Ray, start-up apart.
+
+Both sides train, score and record every student, and bring it to MLflow. They take turns, 16 students at a time.
+Goal: the plain side's wall time over ours at least 0.90.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import _sweeps
+
+from selkd.config import Workspace
+from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.space import SearchSpace
+from selkd.training.teach import teach
+
+ROUNDS, STUDENTS, PROCESSES, EPOCHS = 4, 16, 2, 60
+PLAIN = """
+import json, sys, time
+from pathlib import Path
+import torch
+from selkd.config import RunConfig, Workspace
+from selkd.training.run import Recording, train
+torch.set_num_threads(1)
+configs = [RunConfig.model_validate(c) for c in json.loads(Path(sys.argv[1]).read_text())]
+workspace = Workspace(Path(sys.argv[2]))
+import selkd.sweeps.trainable  # what our actors import before their first student
+print("ready", flush=True)
+sys.stdin.readline()
+for config in configs:
+    train(config, workspace, recording=Recording(figures=False))
+print("done", flush=True)
+"""
+
+
+def plain(folder: Path, space: SearchSpace) -> float:
+    """Seconds in which processes train the study's students, an equal share each."""
+    workspace = Workspace(folder)
+    proposer = Proposer.of(space, workspace)
+    parameters = [proposer.propose(number) for number in range(STUDENTS)]
+    configs = [space.config(p, space.seed).model_dump(mode="json") for p in parameters if p is not None]
+    (folder / "plain.py").write_text(PLAIN)
+    started = []
+    for index in range(PROCESSES):
+        share = folder / f"share-{index}.json"
+        share.write_text(json.dumps(configs[index::PROCESSES]))
+        command = [sys.executable, str(folder / "plain.py"), str(share), str(folder)]
+        started.append(
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_sweeps.environment(folder)
+            )
+        )
+    for process in started:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+    began = time.perf_counter()
+    for process in started:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        assert process.stdout and process.stdout.readline() == "done\n"
+    taken = time.perf_counter() - began
+    for process in started:
+        process.wait()
+    return taken
+
+
+def main(arguments: list[str]) -> None:
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory(prefix="selkd-bench-") as name:
+        for number in range(ROUNDS):
+            for side in ("ours", "plain") if number % 2 else ("plain", "ours"):
+                folder = Path(name) / f"{side}-{number}"
+                folder.mkdir()
+                content = _sweeps.space(f"round-{number}", STUDENTS, EPOCHS, seed=number, concurrent=PROCESSES)
+                space = SearchSpace.of(content)
+                assert space.teacher is not None
+                teach(space.teacher, Workspace(folder))
+                if side == "plain":
+                    theirs.append(plain(folder, space))
+                else:
+                    ours.append(_sweeps.span(_sweeps.run(folder, content)))
+            print(f"round {number + 1}: plain {theirs[-1]:.1f} s, study {ours[-1]:.1f} s", flush=True)
+    ratio = statistics.median(theirs) / statistics.median(ours)
+    print(f"{ROUNDS} x {STUDENTS} students: plain over study, ratio of medians {ratio:.2f} (goal 0.90)")

@@ -1,0 +1,159 @@
+"""A whole study by the plain recipe, and what each part of it costs against ours.
+
+The recipe is what Ray's pages suggest: OptunaSearch, a Train group for each trial (with the resources that keep it from
+waiting for itself, and the dashboard that frees what stopped trials leave), the teacher in every step, and
+MLflowLoggerCallback. Then one part after another becomes ours: training inside reused actors, stored outputs of the
+teacher, the ledger and its courier. All sides train the same number of equal students; whole processes are timed.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import _sweeps
+
+from selkd.config import RunConfig, Workspace
+from selkd.training.loop import Epoch
+from selkd.training.ray_entry import started
+from selkd.training.teach import teach
+
+ROUNDS, STUDENTS, EPOCHS = 2, 8, 30
+SIDES = {
+    "recipe": "Train group a trial, teacher online, MLflowLoggerCallback",
+    "actor": "... with reused actors instead of Train groups",
+    "stored": "... and stored outputs of the teacher",
+    "ours": "... and our ledger, delivered to MLflow: selkd sweep",
+}
+
+
+def main(arguments: list[str]) -> None:
+    if arguments:
+        _study(arguments[0], Path(arguments[1]))
+        return
+    taken: dict[str, list[float]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory(prefix="selkd-bench-") as name:
+        for number in range(ROUNDS):
+            for side in SIDES if number % 2 == 0 else reversed(SIDES):
+                folder = Path(name) / f"{side}-{number}"
+                folder.mkdir()
+                teach(_content()["teacher"], Workspace(folder))
+                command = [sys.executable, "-m", "benchmarks.sweep_recipe", side, str(folder)]
+                began = time.perf_counter()
+                with (folder / "log").open("wb") as log:
+                    subprocess.run(command, check=True, stdout=log, stderr=log, env=_sweeps.environment(folder))
+                taken[side].append(time.perf_counter() - began)
+                print(f"round {number + 1}, {side}: {taken[side][-1]:.1f} s", flush=True)
+    medians = {side: statistics.median(values) for side, values in taken.items()}
+    before = medians["recipe"]
+    for side, meaning in SIDES.items():
+        print(f"{medians[side]:6.1f} s  {before / medians[side]:5.2f} times faster than the line above   {meaning}")
+        before = medians[side]
+    print(f"the plain recipe takes {medians['recipe'] / medians['ours']:.2f} times as long as ours")
+
+
+def _content() -> dict[str, Any]:
+    content = _sweeps.space("recipe", STUDENTS, EPOCHS)
+    content["base"]["training"]["keep"] = "last"
+    return content
+
+
+def _study(side: str, folder: Path) -> None:
+    if side == "ours":
+        _sweeps.run(folder, _content())
+        return
+    group = side == "recipe"
+    with started(2, dashboard=group):
+        from ray import tune
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+        from ray.tune.search.optuna import OptunaSearch
+
+        settings = {
+            "workspace": str(folder),
+            "config": _content()["base"] | {"teacher": _content()["teacher"]["name"]},
+            "online": side != "stored",
+        }
+        trainable = partial(_group if group else _actor, settings)
+        found = tune.Tuner(
+            tune.with_resources(trainable, {"memory": 2**20} if group else {"CPU": 1}),
+            param_space={"epsilon": tune.loguniform(0.5, 8.0), "gamma": tune.uniform(0.1, 1.0)},
+            tune_config=tune.TuneConfig(
+                search_alg=OptunaSearch(metric="validation/balanced", mode="max", seed=0),
+                num_samples=STUDENTS,
+                max_concurrent_trials=2,
+                reuse_actors=not group,
+            ),
+            run_config=tune.RunConfig(
+                name="recipe",
+                storage_path=str(folder / "tune"),
+                verbose=0,
+                callbacks=[MLflowLoggerCallback(os.environ["MLFLOW_TRACKING_URI"], experiment_name="recipe")],
+            ),
+        ).fit()
+        assert not found.errors
+
+
+def _actor(settings: dict[str, Any], proposed: dict[str, Any]) -> None:
+    """One student inside the trial's own process."""
+    from ray import tune
+
+    _train(settings, proposed, tune.report)
+
+
+def _group(settings: dict[str, Any], proposed: dict[str, Any]) -> None:
+    """One student in a Train group of one worker."""
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    name = f"train-{tune.get_context().get_trial_id()}"
+    TorchTrainer(
+        partial(_grouped, settings),
+        train_loop_config=proposed,
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+        run_config=ray.train.RunConfig(
+            name=name, storage_path=f"{settings['workspace']}/train", callbacks=[TuneReportCallback()]
+        ),
+    ).fit()
+
+
+def _grouped(settings: dict[str, Any], proposed: dict[str, Any]) -> None:
+    import ray.train
+
+    _train(settings, proposed, ray.train.report)
+
+
+def _train(settings: dict[str, Any], proposed: dict[str, Any], report: Any) -> None:
+    import torch
+
+    from selkd.training.evaluation import costs, scored
+    from selkd.training.run import fit
+    from selkd.training.workers import Workers
+
+    torch.set_num_threads(1)
+    config = settings["config"] | {"objective": {"name": "selkd", **proposed}}
+    config["training"] = config["training"] | ({"teacher": "online"} if settings["online"] else {})
+    last: dict[str, float] = {}
+
+    def hear(epoch: Epoch) -> None:
+        last.update({name.replace("-", "_"): value for name, value in epoch.metrics.items()})
+        if epoch.epoch < epoch.epochs:
+            report(dict(last))
+
+    setup, student = fit(RunConfig.of(config), Workspace(Path(settings["workspace"])), Workers(), hear, keep=False)
+    for part in ("validation", "test"):
+        last.update(
+            {f"{part}/{k}": v for k, v in scored(setup, student, getattr(setup.splits, part)).metrics().items()}
+        )
+    report(last | costs(setup, student))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
