@@ -29,9 +29,7 @@ def study(*candidates: tuple[dict[str, Any], list[float], list[float]]) -> Study
             metrics = {"validation/balanced": validation[seed], "test/balanced": test[seed], **TEACHER}
             state.trials[key] = Trial(key, seed, "student", number, "finished", metrics)
         mean = sum(validation) / len(validation)
-        state.candidates[number] = Candidate(
-            number, parameters, keys, [], "complete", {"validation/balanced": mean}
-        )  # fmt: skip
+        state.candidates[number] = Candidate(number, parameters, keys, [], "complete", {"validation/balanced": mean})
     return Study(Path("absent"), state)
 
 
