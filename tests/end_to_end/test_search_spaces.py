@@ -1,0 +1,120 @@
+"""The search spaces that ship: each can be read, looked at without training, and run."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selkd.config import Workspace
+from selkd.selection.samples import SAMPLES
+from selkd.sweeps import goals
+from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.ready import path_of, ready
+from selkd.sweeps.run import sweep
+from selkd.sweeps.space import SearchSpace
+from selkd.training.ray_entry import ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
+PROMISED = {
+    "closed-sinkhorn",
+    "open-mass",
+    "category-subsets",
+    "category-policies",
+    "sample-policies",
+    "students-objectives",
+}
+TINY = (
+    "budget.candidates=2",
+    "budget.seeds=1",
+    "base.training.epochs=1",
+    "teacher.training.epochs=1",
+    "defaults=false",
+)
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One local cluster for this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        token = tmp_path_factory.mktemp("token") / "token"
+        token.write_text("0" * 64)
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+        from selkd.training.ray_entry import started
+
+        with started(2) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace in which the first study teaches the teacher of all."""
+    return Workspace(tmp_path_factory.mktemp("shared"))
+
+
+def test_what_was_promised_is_there() -> None:
+    assert set(ready()) >= PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(ready()))
+def test_a_ready_space_can_be_looked_at_without_training(name: str, shared: Workspace) -> None:
+    space = SearchSpace.read(path_of(name))
+    assert space.name == name
+    assert space.description
+    proposer = Proposer.of(space, shared)
+    drawn = [proposer.propose(number) for number in range(10)]
+    assert all(parameters is not None and proposer.contains(parameters) for parameters in drawn)
+    assert len({space.config(parameters, 0).key for parameters in drawn if parameters}) > 5
+
+
+def test_ready_spaces_share_one_teacher() -> None:
+    """So that it is taught once a workspace, whichever of them runs first."""
+    teachers = [SearchSpace.read(path).teacher for path in ready().values()]
+    assert all(teacher == teachers[0] for teacher in teachers)
+
+
+def test_policies_of_rows_are_compared_with_the_controls_at_equal_cost() -> None:
+    space = SearchSpace.read(path_of("sample-policies"))
+    policies = space.search["selection.samples.policy"].values() or ()
+    assert {"all", "random"} < set(policies) <= set(SAMPLES)
+    for policy in policies:
+        settings = space.config(
+            {"selection.samples.policy": policy, "selection.samples.keep": 0.5}, 0
+        ).selection.samples
+        assert (settings.policy, settings.keep, settings.equal) == (policy, 0.5, "epochs")
+
+
+@pytest.mark.parametrize("name", ["category-subsets", "category-policies"])
+def test_subsets_are_never_compared_by_raw_accuracy(name: str) -> None:
+    metrics = SearchSpace.read(path_of(name)).metrics
+    assert all(metric.startswith("gain/") or metric == goals.TARGET for metric in metrics)
+
+
+def test_ready_spaces_are_in_the_wheel(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("platform", "search_spaces"):
+        left_out = shutil.ignore_patterns("*.egg-info", "__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=left_out)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    assert {f"selkd/search_spaces/{name}.yaml" for name in ready()} <= set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ready()))
+def test_a_ready_space_runs(name: str, ray: Any, shared: Workspace) -> None:
+    study = sweep(SearchSpace.read(path_of(name), TINY), shared)
+    assert study.status == "finished", study.state.stopped
+    assert [candidate.reason for candidate in study.state.candidates.values()] == [None, None]
+    assert {candidate.verdict for candidate in study.state.candidates.values()} <= {"complete", "pruned"}
