@@ -21,7 +21,7 @@ LAYERS = {
     "training": {"transport", "data", "models", "objectives", "selection", "config", "tracking"},
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},
 }
-EVERYWHERE = {"errors", "files"}
+EVERYWHERE = {"errors", "files", "registry"}
 
 
 @pytest.mark.parametrize("folder", [".", "platform", "/"])

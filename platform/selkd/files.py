@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from selkd.errors import CannotWrite, UserError
 
 
@@ -86,3 +88,20 @@ def fingerprint(content: Any) -> str:
 
 def cannot_write(path: Path, error: OSError) -> CannotWrite:
     return CannotWrite(f"cannot write {path}: {error.strerror or error}. Free space or choose a writable folder.")
+
+
+@contextlib.contextmanager
+def holding(lock: Path, patience: float, busy: str) -> Iterator[None]:
+    """Hold a lock file, so that nobody else does; `busy` is said when it is not free within `patience` seconds."""
+    held = FileLock(lock, timeout=patience)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except Timeout:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise cannot_write(lock.parent, error) from error
+    try:
+        yield
+    finally:
+        held.release()

@@ -15,7 +15,7 @@ from selkd.errors import UserError
 from selkd.selection import CATEGORIES
 from selkd.students import evaluate
 from selkd.tracking import TrialRecord, load_student
-from selkd.training.run import train
+from selkd.training.run import Recording, train
 from selkd.training.setup import Setup
 from selkd.training.teach import teach
 from selkd.training.workers import Workers
@@ -64,7 +64,7 @@ def test_validation_and_test_rows_are_never_read(name: str, workspace: Workspace
 
 @pytest.mark.parametrize("mode", ["closed", "open"])
 def test_a_student_of_a_chosen_subset_is_trained_recorded_and_evaluated(mode: str, workspace: Workspace) -> None:
-    trained = train(config({"policy": "worst", "size": 3}, task={"mode": mode}), workspace, deliver=False)
+    trained = train(config({"policy": "worst", "size": 3}, task={"mode": mode}), workspace, recording=Recording(deliver=False))
     report = json.loads((trained.folder / "selection.json").read_text())
     chosen = report["categories"]["chosen"]
     recorded = TrialRecord(trained.folder).ledger.events()
@@ -89,9 +89,9 @@ def test_the_cross_entropy_student_is_of_the_same_subset(workspace: Workspace) -
 
 
 def test_stored_evidence_needs_no_weights_and_missing_evidence_names_them(workspace: Workspace) -> None:
-    train(config(), workspace, deliver=False)
+    train(config(), workspace, recording=Recording(deliver=False))
     (workspace.teachers / "untrained" / "weights.safetensors").unlink()
-    again = train(config(seed=1), workspace, deliver=False)
+    again = train(config(seed=1), workspace, recording=Recording(deliver=False))
     assert again.metrics["teacher/test/accuracy"] >= 0
     assert evaluate(again.key, workspace=workspace).metrics
     fresh = config(data={"rows_per_category": 9})
@@ -112,7 +112,7 @@ def test_damaged_weights_are_found_before_training_even_where_only_figures_need_
 def test_a_choice_that_changed_since_the_run_began_is_refused(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = train(config("worst"), workspace, deliver=False)
+    trained = train(config("worst"), workspace, recording=Recording(deliver=False))
     monkeypatch.setitem(CATEGORIES, "worst", CATEGORIES["best"])
     with pytest.raises(UserError, match="its categories changed since it began"):
         evaluate(trained.key, workspace=workspace)

@@ -5,14 +5,14 @@ Shapes: b rows of this worker, B rows of the global batch, K teacher categories,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from selkd.errors import UserError, nearest
 from selkd.objectives.truth import Truth, truth_loss
+from selkd.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,5 @@ class TeacherSettings(ObjectiveSettings):
     )
 
 
-Registered = TypeVar("Registered", bound=type[Objective])
-
-REGISTRY: dict[str, type[Objective]] = {}
-
-
-def register(cls: Registered) -> Registered:
-    """Make an objective known by its name."""
-    assert cls.name not in REGISTRY, f"two objectives are called {cls.name}"
-    REGISTRY[cls.name] = cls
-    return cls
-
-
-def find(name: str) -> type[Objective]:
-    if name not in REGISTRY:
-        raise UserError(f"objective.name: {name!r} is not an objective. {nearest(name, REGISTRY)}")
-    return REGISTRY[name]
+REGISTRY: Registry[Objective] = Registry("objective", "objective.name")
+register, find = REGISTRY.register, REGISTRY.find

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from selkd.config import RunConfig, Workspace
-from selkd.data import load, split
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.sweeps import goals, subsets
@@ -28,6 +27,7 @@ from selkd.sweeps.past import Past, State
 from selkd.sweeps.samplers import GridSearch, Qmc
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.subset_space import Feasible
+from selkd.training.setup import rows_of
 
 ASKED = 5
 TRIES = 1000
@@ -63,20 +63,7 @@ class Proposer:
     @classmethod
     def of(cls, space: SearchSpace, workspace: Workspace) -> "Proposer":
         """On the data and the training rows of the space's base configuration."""
-        data = RunConfig.model_validate(space.base).data
-        dataset = load(
-            data.source,
-            root=data.root or workspace.data,
-            image_size=data.image_size,
-            memory_budget=data.memory_budget,
-        )
-        parts = split(
-            dataset,
-            validation=data.validation,
-            test=data.test,
-            seed=data.seed,
-            rows_per_category=data.rows_per_category,
-        )
+        dataset, parts = rows_of(RunConfig.model_validate(space.base).data, workspace)
         rows = torch.bincount(parts.train.labels, minlength=len(dataset.categories)).tolist()
         return cls(space, dataset.categories, dataset.superclasses, rows)
 

@@ -10,11 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
-from selkd.files import cannot_write
+from selkd.files import holding
 from selkd.models.teachers import TeacherRepository
 from selkd.sweeps.director import Director
 from selkd.sweeps.proposals import Proposer
@@ -46,7 +44,11 @@ def sweep(
     """
     space, workspace = SearchSpace.of(space), workspace or Workspace.default()
     folder = study_folder(workspace, space.name)
-    with _alone(folder):
+    busy = (
+        f"{folder.name}: another driver works on this study. Watch it with `selkd study {folder.name}`, end it with "
+        f"`selkd study {folder.name} --stop`, or give this one another name."
+    )
+    with holding(folder / LOCK, 2, busy):  # who only looks whether it is held lets go at once
         record = StudyRecord(folder)
         _same_space(record, space, changed)
         proposer = Proposer.of(space, workspace)
@@ -107,26 +109,6 @@ def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]
         if trial.status == "running":
             state.apply(record.end_trial(trial.key, "stopped", {}, "the study was stopped", own.seconds))
     return settled
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the study, so that no second driver works on it."""
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{folder.name}: another driver works on this study. Watch it with `selkd study {folder.name}`, end it "
-            f"with `selkd study {folder.name} --stop`, or give this one another name."
-        ) from None
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

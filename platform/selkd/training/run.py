@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
-from selkd.files import cannot_write
+from selkd.files import holding
 from selkd.models.classifier import Classifier
 from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_uri
 from selkd.training.checkpoints import Checkpoints
@@ -91,22 +90,13 @@ def train(
 @contextlib.contextmanager
 def _alone(folder: Path, patience: float) -> Iterator[None]:
     """Hold the trial's folder, so that no other process trains the same student."""
-    lock = FileLock(folder / LOCK, timeout=patience)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"{folder}: another process trains this student. Wait for it, or change name or seed."
-        ) from None
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    try:
-        yield
-    finally:
-        if [path.name for path in folder.iterdir()] == [LOCK]:  # it never began
-            shutil.rmtree(folder)
-        lock.release()
+    busy = f"{folder}: another process trains this student. Wait for it, or change name or seed."
+    with holding(folder / LOCK, patience, busy):
+        try:
+            yield
+        finally:
+            if [path.name for path in folder.iterdir()] == [LOCK]:  # it never began
+                shutil.rmtree(folder)
 
 
 def _forget(folder: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from selkd import models, objectives
 from selkd.config import RunConfig, Workspace
+from selkd.config.run import DataSettings
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
 from selkd.data.evidence import statistics, teacher_logits
@@ -47,21 +48,9 @@ class Setup:
 
     @classmethod
     def of(cls, config: RunConfig, workspace: Workspace, workers: Workers, device: torch.device) -> "Setup":
-        data = config.data
-        dataset = load(
-            data.source,
-            root=data.root or workspace.data,
-            image_size=data.image_size,
-            memory_budget=data.memory_budget,
-        )
+        dataset, splits = rows_of(config.data, workspace)
         square(dataset)
-        splits = split(
-            dataset,
-            validation=data.validation,
-            test=data.test,
-            seed=data.seed,
-            rows_per_category=data.rows_per_category,
-        ).to(device)
+        splits = splits.to(device)
         teacher = None
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
@@ -228,6 +217,24 @@ class Setup:
             fill=torch.tensor(self.dataset.mean),
             device=self.device,
         )
+
+
+def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
+    """The data set that a configuration names, and its parts."""
+    dataset = load(
+        data.source,
+        root=data.root or workspace.data,
+        image_size=data.image_size,
+        memory_budget=data.memory_budget,
+    )
+    parts = split(
+        dataset,
+        validation=data.validation,
+        test=data.test,
+        seed=data.seed,
+        rows_per_category=data.rows_per_category,
+    )
+    return dataset, parts
 
 
 def device_of(config: RunConfig) -> torch.device:

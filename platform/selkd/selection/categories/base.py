@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from selkd.data import draws
 from selkd.errors import UserError
+from selkd.registry import Registry
 from selkd.selection.base import PolicySettings
 from selkd.selection.subsets import Constraints, Feasible, Positive
 
@@ -111,13 +112,5 @@ class SizedPolicy(CategoryPolicy):
         raise NotImplementedError
 
 
-Registered = TypeVar("Registered", bound=type[CategoryPolicy])
-
-CATEGORIES: dict[str, type[CategoryPolicy]] = {}
-
-
-def register(cls: Registered) -> Registered:
-    """Make a category policy known by its name."""
-    assert cls.name not in CATEGORIES, f"two category policies are called {cls.name}"
-    CATEGORIES[cls.name] = cls
-    return cls
+CATEGORIES: Registry[CategoryPolicy] = Registry("category policy", "selection.categories.policy")
+register = CATEGORIES.register

@@ -6,12 +6,13 @@ Shapes: n training rows of the task, o outputs of the student, b rows of a batch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from selkd.registry import Registry
 from selkd.selection.base import PolicySettings
 
 
@@ -101,13 +102,5 @@ class SubsetSettings(SampleSettings):
     keep: float = _keep(0.5)
 
 
-Registered = TypeVar("Registered", bound=type[SamplePolicy])
-
-SAMPLES: dict[str, type[SamplePolicy]] = {}
-
-
-def register(cls: Registered) -> Registered:
-    """Make a sample policy known by its name."""
-    assert cls.name not in SAMPLES, f"two sample policies are called {cls.name}"
-    SAMPLES[cls.name] = cls
-    return cls
+SAMPLES: Registry[SamplePolicy] = Registry("sample policy", "selection.samples.policy")
+register = SAMPLES.register
