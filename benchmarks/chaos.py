@@ -147,7 +147,7 @@ def _strike(victim: str, driver: "subprocess.Popen[bytes]", workspace: Workspace
         driver.kill()
         driver.wait()
         return _tear(study_folder(workspace, "chaos") / "ledger.jsonl")
-    marks = {"trial": "ray::StudentTrial", "raylet": "raylet/raylet", "gcs": "gcs_server"}
+    marks = {"trial": "Trainable.train", "raylet": "raylet/raylet", "gcs": "gcs_server"}
     for process in _family(workspace):
         with contextlib.suppress(psutil.Error):
             if marks[victim] in " ".join(process.cmdline()):

@@ -69,11 +69,11 @@ def ends(study: Study) -> Counter[str]:
 
 
 def actors() -> list[psutil.Process]:
-    """The processes that train students."""
+    """The processes that train students at this moment."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[0].startswith("ray::StudentTrial"):
+            if process.cmdline()[0].endswith("Trainable.train"):
                 found.append(process)
     return found
 
