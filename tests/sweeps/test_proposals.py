@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ GRIDS: dict[str, Any] = {
     "objective.epsilon": {"log": [1, 8]},
 }
 MIXED = {**GRIDS, **SUBSETS, "objective.name": {"choice": ["kd", "selkd"]}}
-SAMPLERS = ["random", "qmc", "tpe", "nsga-ii", *(["cma-es"] if find_spec("cmaes") else [])]
+SAMPLERS = ["random", "qmc", "tpe", "nsga-ii", "cma-es"]
 
 
 def run(proposes: Proposer, numbers: range, ends: Callable[[int], str | None] = lambda _: "complete") -> list[Past]:

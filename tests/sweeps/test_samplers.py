@@ -2,7 +2,6 @@
 
 import math
 import statistics
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -13,8 +12,7 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.samplers import SAMPLERS, built
 
 NAMES = [sampler.model_fields["name"].default for sampler in SAMPLERS]
-needs_cmaes = pytest.mark.skipif(find_spec("cmaes") is None, reason="the package cmaes is not installed")
-SLOW = {"cma-es": needs_cmaes, "gp": pytest.mark.slow}
+SLOW = {"gp": pytest.mark.slow}
 RANGES = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES if name != "grid"]
 MIXED: dict[str, Any] = {
     "objective.name": {"choice": ["kd", "selkd"]},

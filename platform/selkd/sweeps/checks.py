@@ -11,7 +11,7 @@ from selkd.sweeps import goals
 from selkd.sweeps.candidates import Candidates, Parameters
 from selkd.sweeps.components import has, known_keys, owner
 from selkd.sweeps.parameters import AnyParameter, Choice, Subset
-from selkd.sweeps.samplers import CmaEs, GridSearch, missing_package
+from selkd.sweeps.samplers import CmaEs, GridSearch
 
 if TYPE_CHECKING:
     from selkd.sweeps.space import SearchSpace
@@ -104,8 +104,6 @@ def _metrics(space: "SearchSpace") -> None:
 
 def _sampler(space: "SearchSpace") -> None:
     sampler = space.sampler
-    if package := missing_package(sampler):
-        raise ValueError(f"sampler: {sampler.name} needs a package. Install it with `pip install {package}`.")
     if len(space.metrics) > 1 and not sampler.several_metrics:
         raise ValueError(f"sampler: {sampler.name} takes one metric, not {len(space.metrics)}. Use nsga-ii, tpe or gp.")
     if space.constraints and not sampler.constraints:

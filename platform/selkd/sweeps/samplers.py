@@ -6,7 +6,6 @@ Optuna's, built anew for every proposal from (seed, number), so that nothing but
 
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
 import optuna
@@ -161,8 +160,3 @@ def built(sampler: Sampler, seed: int, ranges: Ranges) -> optuna.samplers.BaseSa
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return sampler.build(seed, ranges)
-
-
-def missing_package(sampler: Sampler) -> str | None:
-    """The package that this sampler needs and that is not installed."""
-    return "cmaes" if isinstance(sampler, CmaEs) and find_spec("cmaes") is None else None
