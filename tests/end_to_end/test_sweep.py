@@ -56,8 +56,8 @@ def space(**changes: Any) -> dict[str, Any]:
     return content | changes
 
 
-def longer(epochs: int) -> dict[str, Any]:
-    return space()["base"] | {"training": {"epochs": epochs, "batch_size": 16}}
+def longer(epochs: int, batch_size: int = 16) -> dict[str, Any]:
+    return space()["base"] | {"training": {"epochs": epochs, "batch_size": batch_size}}
 
 
 def ends(study: Study) -> Counter[str]:
@@ -169,7 +169,7 @@ def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, worksp
     thread = threading.Thread(target=strike)
     if kill:
         thread.start()
-    base = longer(30) | {"workers": {"count": 2, "device": "cpu"}}
+    base = longer(20, 256) | {"workers": {"count": 2, "device": "cpu"}}
     study = sweep(space(base=base, budget={"candidates": 2}, stopping={"rule": "asha", "first": 0.2}), workspace)
     if kill:
         thread.join()
