@@ -23,10 +23,10 @@ from itertools import chain, combinations
 
 import numpy as np
 import optuna
-from benchmarks.transport.measure import one_thread, row
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState
 
+from benchmarks.transport.measure import one_thread, row
 from selkd.sweeps.subsets import Feasible, Subset, SubsetSpace, propose
 
 GOAL = 0.99

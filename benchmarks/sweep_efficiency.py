@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from benchmarks import _sweeps
-
 from selkd.config import Workspace
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace

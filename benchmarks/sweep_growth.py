@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+
 from benchmarks import _sweeps
 
 TRIALS, WINDOW = 1000, 50

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from benchmarks import _sweeps
-
 from selkd.config import RunConfig, Workspace
 
 COUNTS = (1, 8)

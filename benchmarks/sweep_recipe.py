@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import _sweeps
-
 from selkd.config import RunConfig, Workspace
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from benchmarks import _sweeps
-
 from selkd.config import Workspace
 from selkd.tracking import TrialRecord
 from selkd.training.checkpoints import Checkpoints

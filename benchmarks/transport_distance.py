@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from benchmarks.transport.measure import Call, least, marginal_error, medians, one_thread, row, shown
 from benchmarks.transport.peers import BATCHED, Cell, Peer, geomloss, pot_torch
 from benchmarks.transport_plans import EPSILONS, GOAL, SINGLE_DOWN_TO, TITLES, make
-
 from selkd.transport import transport_distance
 from selkd.transport.shared import scaled
 

@@ -5,10 +5,10 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+
 from benchmarks.transport.measure import medians, one_thread, row, shown
 from benchmarks.transport.peers import plain_kernel
 from benchmarks.transport_plans import SHAPES, make
-
 from selkd.transport import RowsAndColumns, solve
 
 EPSILON, COUNTS, GOAL = 0.1, (10, 50, 200), 1.5

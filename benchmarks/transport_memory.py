@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import torch
+
 from benchmarks.transport.measure import one_thread, row
 from benchmarks.transport.peers import SINGLE
 from benchmarks.transport_plans import make
-
 from selkd.transport import RowsAndColumns, solve
 
 SHAPE, EPSILON = (1024, 1000), 0.1

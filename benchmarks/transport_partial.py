@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.transport.measure import least, medians, one_thread, row, shown
 
+from benchmarks.transport.measure import least, medians, one_thread, row, shown
 from selkd.transport import Partial, solve
 
 SHAPES = ((64, 20), (256, 100))

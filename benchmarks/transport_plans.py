@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+
 from benchmarks.transport.measure import Call, least, marginal_error, medians, one_thread, row, shown
 from benchmarks.transport.peers import SINGLE, Cell, Peer
-
 from selkd.transport import RowsAndColumns, solve
 
 SHAPES = ((64, 20), (256, 100), (1024, 1000))

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 
 import torch
-from benchmarks.transport.measure import medians, one_thread
 from torch.nn import functional as F
 
+from benchmarks.transport.measure import medians, one_thread
 from selkd import models
 from selkd.transport import RowsAndColumns, solve
 
