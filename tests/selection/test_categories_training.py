@@ -64,7 +64,9 @@ def test_validation_and_test_rows_are_never_read(name: str, workspace: Workspace
 
 @pytest.mark.parametrize("mode", ["closed", "open"])
 def test_a_student_of_a_chosen_subset_is_trained_recorded_and_evaluated(mode: str, workspace: Workspace) -> None:
-    trained = train(config({"policy": "worst", "size": 3}, task={"mode": mode}), workspace, recording=Recording(deliver=False))
+    trained = train(
+        config({"policy": "worst", "size": 3}, task={"mode": mode}), workspace, recording=Recording(deliver=False)
+    )
     report = json.loads((trained.folder / "selection.json").read_text())
     chosen = report["categories"]["chosen"]
     recorded = TrialRecord(trained.folder).ledger.events()
