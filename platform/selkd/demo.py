@@ -35,13 +35,20 @@ def spaces() -> list[SearchSpace]:
     return [SearchSpace.read(path_of(name)) for name in STUDIES]
 
 
+def teacher() -> dict[str, Any]:
+    """The configuration of the teacher that both studies share."""
+    found = spaces()[0].teacher
+    assert found is not None
+    return found
+
+
 def write_files(folder: Path) -> None:
     """The search spaces, teacher and a student as files, ready to change and run again; what is there is kept."""
     opened = spaces()[-1]
     student = {"name": "open-selkd", **opened.base, "objective": {"name": "selkd", "epsilon": 4.0}}
     content = {name: path_of(name).read_bytes() for name in STUDIES} | {
         name: yaml.safe_dump(config, sort_keys=False).encode()
-        for name, config in (("teacher", opened.teacher), ("open-selkd", student))
+        for name, config in (("teacher", teacher()), ("open-selkd", student))
     }
     for name, text in content.items():
         if not (path := folder / f"{name}.yaml").exists():

@@ -26,17 +26,22 @@ def demo(json: show.Json = False) -> None:
     """
     began = time.perf_counter()
     if not json:
-        show.err.print("Loading libraries, starting Ray ...")
+        show.err.print("Loading libraries ...")
     from selkd import demo as library
     from selkd.cli import sweep
     from selkd.config import Workspace
     from selkd.training.ray_entry import started
+    from selkd.training.teach import teach
 
     workspace = Workspace.default()
     library.write_files(workspace.root / "demo")
-    studies, before = [], 0
+    spaces, studies, before = library.spaces(), [], 0
+    with show.resumable(), show.progress("teacher", quiet=json) as heard:
+        teach(library.teacher(), workspace, on_epoch=heard)
+    if not json:
+        show.err.print("Starting Ray ...")
     with show.resumable(), started(1):
-        for space in library.spaces():
+        for space in spaces:
             before += sweep.standing(space.name, workspace).counts.get("finished", 0)
             study = sweep.watched(space, workspace, quiet=json)
             sweep.refuse_unfinished(study)
