@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from selkd.demo import Figure, Row
     from selkd.sweeps.studies import Study
 
-HEADINGS = {"accuracy": "accuracy", "balanced": "mean of in-task accuracy and reject recall"}
-
 
 def demo(json: show.Json = False) -> None:
     """Search students on embedded data: a teacher and two small studies in under 3 minutes on two cores.
@@ -54,9 +52,10 @@ def demo(json: show.Json = False) -> None:
         _print_table(study, tables[study.name])
     students = sum(study.state.counts.get("finished", 0) for study in studies)
     seeds = studies[0].space.budget.seeds
-    _say(f"Percent: mean and deviation of {seeds} seeds, for the candidate of each row that is best on validation.")
+    _say(f"Percent: mean and deviation of {seeds} seeds; candidates are chosen on validation.")
+    _say("balanced: mean of in-task accuracy and reject recall.")
     _say("Differences as small as the deviations may be luck; more seeds tell.")
-    finished = f"; {before} were finished before and are shown from their records" if before else ""
+    finished = f"; {before} were finished before" if before else ""
     _say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
     _say("Look closer, search further, train a student of your own, take the best one away:\n")
     for command in _next_commands(workspace.root, studies[-1]):
@@ -65,7 +64,7 @@ def demo(json: show.Json = False) -> None:
 
 def _print_table(study: "Study", rows: "list[Row]") -> None:
     task = study.space.base["task"]
-    metric = HEADINGS[next(iter(study.space.metrics)).rpartition("/")[2]]
+    metric = next(iter(study.space.metrics)).rpartition("/")[2]
     _say(f"\n{task['mode']}: {', '.join(task['categories'])}{' or not selected' * (task['mode'] == 'open')}; {metric}")
     cells = [
         [row.objective, row.samples, wording.parameters(row.parameters), _cell(row.validation), _cell(row.test)]
