@@ -88,10 +88,22 @@ def test_quasi_random_points_cover_the_space_more_evenly_than_random_ones(space:
     assert empty("qmc") <= 8 < empty("random")
 
 
+def test_a_candidate_is_not_proposed_again_while_there_are_others(space: Any, proposer: Any) -> None:
+    """Cross-entropy without parameters of its own is proposed once; where a grid asks for it, again and again."""
+    searched = {"objective.name": {"choice": ["cross-entropy", "selkd"]}, "objective.epsilon": {"log": [1, 2]}}
+    for sampler in ("random", "qmc", "tpe"):
+        proposes = proposer(space(search=searched, sampler=sampler))
+        names = [proposes.propose(number)["objective.name"] for number in range(12)]
+        assert names.count("cross-entropy") == 1
+    gridded = searched | {"objective.name": {"grid": ["cross-entropy", "selkd"]}}
+    proposes = proposer(space(search=gridded, sampler="qmc"))
+    assert [proposes.propose(n)["objective.name"] for n in range(6)] == ["cross-entropy", "selkd"] * 3
+
+
 def test_conditional_parameters_do_not_disturb_quasi_random_ones(space: Any, proposer: Any) -> None:
     """Each parameter has its dimension, whether a candidate has it or not."""
     searched = {"objective.name": {"choice": ["cross-entropy", "selkd"]}, "objective.epsilon": {"log": [1, 2]}}
-    proposes = proposer(space(search=searched, sampler="qmc"))
+    proposes = proposer(space(search=searched | {"objective.gamma": {"uniform": [0.1, 1]}}, sampler="qmc"))
     found = [proposes.propose(number) for number in range(64)]
     halves = [p["objective.epsilon"] < math.sqrt(2) for p in found if "objective.epsilon" in p]
     assert 28 <= len(halves) <= 36

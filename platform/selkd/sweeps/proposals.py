@@ -32,6 +32,8 @@ from selkd.training.setup import rows_of
 ASKED = 5
 TRIES = 1000
 """Attempts at a candidate that is allowed and new: the first ones are the sampler's, the others random draws."""
+PATIENCE = 20
+"""Attempts at a new candidate where the space is infinite: a point of a grid may have only one."""
 LARGEST_GRID = 200_000
 
 
@@ -148,6 +150,8 @@ class Proposer:
                 return self._added(number, found)
             if learner:
                 learner.drop()
+            if self.size.total is None and attempt >= PATIENCE and self.candidates.allowed(found):
+                return self._added(number, found)
         left = next((one for one in self._every if self._wanted(one)), None) if self._few else None
         return self._added(number, left) if left else None
 
@@ -191,9 +195,8 @@ class Proposer:
         return told, pending
 
     def _wanted(self, parameters: Parameters) -> bool:
-        """Allowed, and where the space is finite, not proposed before."""
-        new = self.size.total is None or fingerprint(parameters) not in self._known
-        return new and self.candidates.allowed(parameters)
+        """Allowed, and not proposed before."""
+        return fingerprint(parameters) not in self._known and self.candidates.allowed(parameters)
 
     def _added(self, number: int, parameters: Parameters) -> Parameters:
         if self._learner:
