@@ -12,6 +12,10 @@ class CannotWrite(UserError):
     """A full or read-only disk: nothing that is tried after it would fare better."""
 
 
+class Busy(UserError):
+    """Another process holds what is needed: later it may be free."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """A sentence that offers the closest valid name, or lists what is valid."""
     names = [str(a) for a in allowed]

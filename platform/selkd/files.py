@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from selkd.errors import CannotWrite, UserError
+from selkd.errors import Busy, CannotWrite, UserError
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def holding(lock: Path, patience: float, busy: str) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held.acquire()
     except Timeout:
-        raise UserError(busy) from None
+        raise Busy(busy) from None
     except OSError as error:
         raise cannot_write(lock.parent, error) from error
     try:

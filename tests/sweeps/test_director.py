@@ -1,6 +1,7 @@
 """What a study does next, and that a study taken up again does the same. Records are real; nothing is trained."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
 from selkd.tracking import StudyRecord, TrialRecord
+from selkd.training.ending import StoppedEarly, obey
 
 NAMES = ("zero", "one", "two", "three")
 Train = Callable[[str], dict[str, float]]
@@ -168,16 +170,105 @@ def test_nothing_new_begins_when_the_study_is_ending(bench):
     assert study.director.next() is None
 
 
+ASHA = {"stopping": {"rule": "asha", "first": 0.5, "factor": 2}, "budget": {"candidates": 6, "seeds": 1}}
+
+
+def asked_to_end(study: Bench, key: str) -> bool:
+    try:
+        obey(study.workspace.runs / key)
+    except StoppedEarly:
+        return True
+    return False
+
+
 def test_stopping_rules_see_what_the_ledger_says_after_a_restart(bench):
-    changes = {"stopping": {"rule": "asha", "first": 0.5, "factor": 2}, "budget": {"candidates": 6, "seeds": 1}}
-    study = bench(**changes)
+    study = bench(**ASHA)
     keys = [study.director.next().key for _ in range(3)]
-    assert study.director.reported(keys[0], 0.5, 0.9) is None
-    assert study.director.reported(keys[1], 0.5, 0.1) is not None
-    again = bench(**changes)
-    assert again.director.reported(keys[2], 0.5, 0.2) is not None
-    assert again.director.reported(keys[0], 0.5, 0.9) is None, "what was reported before counts once"
-    assert len(again.state.reports) == 3
+    study.director.reported(keys[0], 0.5, 0.9)
+    study.director.reported(keys[1], 0.5, 0.1)
+    assert [asked_to_end(study, key) for key in keys] == [False, True, False]
+    again = bench(**ASHA)
+    again.director.reported(keys[2], 0.5, 0.2)
+    assert asked_to_end(again, keys[2])
+
+
+def test_a_milestone_that_was_passed_is_not_judged_again_after_a_restart(bench):
+    study = bench(**ASHA)
+    key = study.director.next().key
+    assert study.director.milestones(key) == [0.5]
+    study.director.reported(key, 0.5, 0.9)
+    assert bench(**ASHA).director.milestones(key) == []
+
+
+def test_a_student_that_was_to_stop_when_its_driver_died_is_not_trained_further(bench):
+    study = bench(**ASHA)
+    keys = [study.director.next().key for _ in range(2)]
+    study.director.reported(keys[0], 0.5, 0.9)
+    study.director.reported(keys[1], 0.5, 0.1)
+    again = bench(**ASHA)
+    assert again.state.trials[keys[1]].status == "pruned"
+    assert keys[1] not in again.run()
+
+
+def test_siblings_of_a_pruned_student_are_not_trained(bench):
+    """Those that wait are dropped, those that train are asked to end."""
+    study = bench(stopping={"rule": "asha"}, budget={"candidates": 1, "seeds": 3})
+    first, second = study.director.next().key, study.director.next().key
+    study.director.ended(first, "pruned", "2. of 3")
+    assert study.director.next() is None
+    assert asked_to_end(study, second)
+    assert study.state.candidates[0].verdict is None
+    study.director.ended(second, "pruned", "its candidate was stopped early")
+    assert study.state.candidates[0].verdict == "pruned"
+    assert study.director.finished
+
+
+def test_all_seeds_of_a_candidate_compete_in_one_bracket(bench):
+    rule = {"rule": "hyperband", "first": 0.1, "factor": 3, "brackets": 2}
+    study = bench(stopping=rule, budget={"candidates": 2, "seeds": 2})
+    found = []
+    for _ in range(4):
+        trial = study.director.next()
+        found.append((trial.number, study.director.milestones(trial.key)[0]))
+    assert found == [(0, 0.1), (0, 0.1), (1, pytest.approx(0.3)), (1, pytest.approx(0.3))]
+
+
+def test_twins_are_never_stopped_even_where_a_candidate_shares_them(bench):
+    changes: dict[str, Any] = {
+        "metrics": {"validation/accuracy": "maximise"}, "constraints": {"gain/accuracy": {"at_least": 0}},
+        "search": {"objective.name": {"grid": ["cross-entropy", "kd"]}}, "stopping": {"rule": "asha"},
+        "budget": {"candidates": 2, "seeds": 1},
+    }  # fmt: skip
+    study = bench(**changes)
+    trials = [study.director.next() for _ in range(2)]
+    shared = next(t for t in trials if t.key in study.state.candidates[0].twins + study.state.candidates[1].twins)
+    assert study.director.milestones(shared.key) == []
+
+
+def test_a_trial_whose_process_dies_again_and_again_fails_and_one_that_gets_further_does_not(bench):
+    study = bench(budget={"candidates": 1, "seeds": 1})
+    trial = study.director.next()
+    record = TrialRecord(study.workspace.runs / trial.key)
+    record.begin(trial.key, "study", {}, {}, {})
+    for epoch in range(1, 7):
+        record.log(epoch, {"a": 1.0}, 10)
+        study.director.lost(trial.key, "killed")
+        assert study.director.next() is trial
+    for _ in range(2):
+        study.director.lost(trial.key, "killed")
+        assert study.director.next() is trial
+    study.director.lost(trial.key, "killed")
+    assert (trial.status, study.director.next()) == ("failed", None)
+    assert "killed" in str(trial.reason)
+
+
+def test_a_stopped_study_is_not_finished(bench):
+    study = bench()
+    trial = study.director.next()
+    study.director.ended(trial.key, "stopped", "asked")
+    study.director.ending = "asked to stop"
+    assert not study.director.finished
+    assert not study.state.trials[trial.key].ended
 
 
 def test_a_pruned_trial_makes_its_candidate_pruned(bench):
@@ -196,19 +287,23 @@ def test_open_candidates_of_another_space_are_given_up_with_the_reason(bench):
     assert other.state.candidates[1].verdict == "complete"
 
 
+def event(kind: str, seconds: float, **fields: Any) -> dict[str, Any]:
+    return {"event": kind, "time": int(1000 * seconds), "space": {}, "tags": {"selkd.study": "s"}, **fields}
+
+
 def test_time_counts_only_while_a_driver_works():
-    moments = [("study", 0), ("start", 1000), ("launch", 3000), ("start", 9000), ("stop", 10000), ("start", 50000)]
-    events = [
-        {
-            "event": kind,
-            "time": time,
-            "space": {},
-            "tags": {"selkd.study": "s"},
-            "key": "k",
-            "reason": "",
-            "finished": 0,
-        }
-        for kind, time in moments
-        if kind != "launch"
-    ]
-    assert State.of(events).seconds == pytest.approx(1.0)
+    candidate = event("candidate", 2, number=0, parameters={}, trials=[{"key": "k", "seed": 0, "role": "student"}])
+    killed = [event("study", 0), event("start", 1), candidate, event("launch", 3, key="k")]
+    assert State.of(killed).seconds == pytest.approx(2)
+    again = [*killed, event("missed", 90), event("start", 91), event("stop", 94, reason="", finished=False)]
+    assert State.of(again).seconds == pytest.approx(2 + 3)
+    assert State.of([*again, event("start", 200)]).seconds == pytest.approx(5)
+
+
+def test_what_is_said_of_a_trial_afterwards_is_not_training_time(tmp_path: Path):
+    record = TrialRecord(tmp_path / "runs" / "trial")
+    record.begin("trial", "trial", {}, {}, {})
+    record.log(1, {"a": 1.0})
+    time.sleep(0.3)
+    record.finish("stopped", {}, "nobody trains it", late=True)
+    assert record.seconds < 0.3

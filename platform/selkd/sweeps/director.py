@@ -3,20 +3,25 @@
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
+from selkd.sweeps import stopping
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State, Trial
-from selkd.sweeps.stopping import Report, milestones, verdict
+from selkd.sweeps.stopping import Report
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.tracking.record import End
 from selkd.tracking.study import Verdict
+from selkd.training.ending import StoppedEarly, ask_to_end
 
 RETRIES = 3
-"""How often a trial is taken up again whose process died, or could not read or write."""
+"""How often a trial is taken up again that died without getting further."""
+REFUSALS = 20
+"""Candidates in a row that no run can have, after which the space is at fault."""
 
 
 class Director:
@@ -28,11 +33,14 @@ class Director:
         self.configs: dict[str, RunConfig] = {}
         self.ending: str | None = None  # why nothing new is begun
         self._began = time.monotonic() - self.state.seconds
-        self._exhausted = False
+        self._exhausted, self._refused = False, 0
         self._given: set[str] = set()  # trials that somebody trains
-        self._ordinals = {key: index for index, key in enumerate(self.state.trials)}
+        self._waiting: deque[str] = deque()
+        self._twins = {key for candidate in self.state.candidates.values() for key in candidate.twins}
+        self._reports: dict[float, list[Report]] = {}  # by bracket
+        for report in self.state.reports:
+            self._reports_beside(report.key).append(self._signed(report))
         self._resume()
-        self._waiting = deque(dict.fromkeys(t.key for c in self.state.open.values() for t in self._left(c)))
 
     # --- what comes next ---
 
@@ -46,13 +54,32 @@ class Director:
                 return None
         return None
 
-    def _left(self, candidate: Candidate) -> list[Trial]:
-        return [trial for trial in self.state.of_candidate(candidate) if not trial.ended]
-
     @property
     def busy(self) -> bool:
         """Whether trials are being trained, so that more may come."""
         return bool(self._given)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.ending is None and not self.state.open
+
+    def tags(self, key: str) -> dict[str, str]:
+        """What a trial's record says of its study."""
+        trial = self.state.trials[key]
+        return {
+            "selkd.kind": "trial",
+            "selkd.study": self.space.name,
+            "selkd.candidate": str(trial.number),
+            "selkd.role": trial.role,
+        }
+
+    def milestones(self, key: str) -> list[float]:
+        """The shares of its training at which a student is still to report; twins are never stopped early."""
+        if self.space.stopping is None or key in self._twins:
+            return []
+        reported = {report.share for report in self.state.reports if report.key == key}
+        return [share for share in self._bracket(key) if share not in reported]
 
     def _spent(self) -> bool:
         """Whether a budget is used up: candidates that began are finished, no new one begins."""
@@ -65,11 +92,9 @@ class Director:
         )
 
     def _propose(self) -> bool:
-        """Take up one more candidate; false when the space has no other."""
-        if self._exhausted:
-            return False
+        """Take up one more candidate; false when there is no other."""
         number = len(self.state.candidates)
-        parameters = self.proposer.propose(number)
+        parameters = None if self._exhausted else self.proposer.propose(number)
         if parameters is None:
             self._exhausted = True
             return False
@@ -78,14 +103,19 @@ class Director:
         except UserError as error:
             self.state.apply(self.record.propose(number, parameters, []))
             self._tell(self.state.open[number], "failed", reason=str(error))
+            self._refused += 1
+            if self._refused >= REFUSALS:
+                self.ending = (
+                    f"cannot go on: {self._refused} candidates in a row are no valid runs, the last because {error}"
+                )
             return True
-        known = set(self.state.trials)
+        self._refused = 0
         listed = [{"key": t.key, "seed": t.seed, "role": t.role} for t in trials]
         self.state.apply(self.record.propose(number, parameters, listed))
-        new = dict.fromkeys(t.key for t in trials if t.key not in known)
-        self._ordinals |= {key: len(self._ordinals) + index for index, key in enumerate(new)}
-        self._waiting.extend(new)
-        self._settle(self.state.candidates[number])
+        candidate = self.state.candidates[number]
+        self._twins.update(candidate.twins)
+        self._wait_for(candidate)
+        self._settle(candidate)
         return True
 
     def _trials(self, parameters: dict[str, Any]) -> list[Trial]:
@@ -99,73 +129,103 @@ class Director:
                 found.append(Trial(config.key, seed, role, -1))
         return found
 
-    def tags(self, key: str) -> dict[str, str]:
-        """What a trial's record says of its study."""
-        trial = self.state.trials[key]
-        return {
-            "selkd.kind": "trial",
-            "selkd.study": self.space.name,
-            "selkd.candidate": str(trial.number),
-            "selkd.role": trial.role,
-        }
+    def _wait_for(self, candidate: Candidate) -> None:
+        known = self._given | set(self._waiting)
+        self._waiting.extend(dict.fromkeys(t.key for t in self._left(candidate) if t.key not in known))
 
     # --- what happened ---
 
     def launched(self, key: str) -> None:
         self.state.apply(self.record.launch(key))
 
-    def reported(self, key: str, share: float, value: float) -> str | None:
-        """Why the student should stop at this milestone, or nothing."""
+    def reported(self, key: str, share: float, value: float) -> None:
+        """A student reached a milestone; where the rule says so, it is asked to end."""
         assert self.space.stopping is not None
-        before = [r for r in self.state.reports if (r.key, r.share) != (key, share)]
-        if len(before) == len(self.state.reports):
-            self.state.apply(self.record.report(key, share, value))
-        sign = 1 if next(iter(self.space.metrics.values())) == "maximise" else -1
-        bracket = self.milestones(key)
-        signed = [Report(r.key, r.share, sign * r.value) for r in before if self.milestones(r.key) == bracket]
-        return verdict(self.space.stopping, signed, Report(key, share, sign * value))
-
-    def milestones(self, key: str) -> list[float]:
-        """The shares of its training at which a student reports; twins are never stopped early."""
-        if self.space.stopping is None or self.state.trials[key].role == "twin":
-            return []
-        return milestones(self.space.stopping, self._ordinals[key])
+        report = Report(key, share, value)
+        before, signed = self._reports_beside(key), self._signed(report)
+        reason = None if key in self._twins else stopping.verdict(self.space.stopping, before, signed)
+        self.state.apply(self.record.report(key, share, value, reason))
+        before.append(signed)
+        if reason is not None:
+            ask_to_end(self.workspace.runs / key, StoppedEarly(reason))
 
     def ended(self, key: str, status: End, reason: str | None) -> None:
         """A trial ended, or stopped for now. What its student scores is read from the trial's own record."""
         self._given.discard(key)
-        trial = self.state.trials[key]
-        if trial.ended:
+        if self.state.trials[key].ended:
             return
         record = TrialRecord(self.workspace.runs / key)
         metrics = record.metrics if status == "finished" else {}
         self.state.apply(self.record.end_trial(key, status, metrics, reason, record.seconds))
-        for candidate in list(self.state.open.values()):
-            if key in candidate.students or key in candidate.twins:
-                self._settle(candidate)
+        for candidate in self._open_with(key):
+            self._settle(candidate)
 
     def lost(self, key: str, reason: str) -> None:
         """A trial ended in a way that trying again may mend: its process died, or its files were out of reach."""
         self._given.discard(key)
-        self.state.apply(self.record.lose(key, reason))
+        epoch, _ = TrialRecord(self.workspace.runs / key).progress
+        self.state.apply(self.record.lose(key, reason, epoch))
         losses = self.state.trials[key].losses
         if losses <= RETRIES:
-            self._waiting.appendleft(key)
+            self._waiting.append(key)
         else:
             self.ended(key, "failed", f"tried {losses} times: {reason}")
 
+    def _bracket(self, key: str) -> list[float]:
+        """All milestones of the bracket in which the students of a trial's candidate compete."""
+        assert self.space.stopping is not None
+        return stopping.milestones(self.space.stopping, self.state.trials[key].number)
+
+    def _reports_beside(self, key: str) -> list[Report]:
+        return self._reports.setdefault(next(iter(self._bracket(key)), 1.0), []) if self.space.stopping else []
+
+    def _signed(self, report: Report) -> Report:
+        """The same, where larger is better."""
+        better = next(iter(self.space.metrics.values())) == "maximise"
+        return report if better else Report(report.key, report.share, -report.value)
+
+    def _open_with(self, key: str) -> list[Candidate]:
+        return [c for c in self.state.open.values() if key in c.students or key in c.twins]
+
+    def _left(self, candidate: Candidate) -> list[Trial]:
+        """The trials that must still end before the candidate can be told; a pruned one needs no twins."""
+        students = [self.state.trials[key] for key in candidate.students]
+        pruned = any(trial.status == "pruned" for trial in students)
+        needed = students if pruned else self.state.of_candidate(candidate)
+        return [trial for trial in needed if not trial.ended]
+
     def _settle(self, candidate: Candidate) -> None:
         """Tell the sampler of a candidate when all its trials have ended."""
-        if self._left(candidate):
+        if candidate.number not in self.state.open:
             return
         trials = self.state.of_candidate(candidate)
-        failed = [trial for trial in trials if trial.status == "failed"]
-        if failed:
-            self._tell(candidate, "failed", reason=failed[0].reason)
+        pruned = next((trial for trial in trials if trial.status == "pruned"), None)
+        if pruned is not None:
+            self._give_up(candidate, f"its candidate was stopped early: {pruned.reason}")
+        if self._left(candidate):
             return
-        if any(trial.status == "pruned" for trial in trials):
-            self._tell(candidate, "pruned", reason=next(t.reason for t in trials if t.status == "pruned"))
-            return
+        failed = next((trial for trial in trials if trial.status == "failed"), None)
+        if failed is not None:
+            self._tell(candidate, "failed", reason=failed.reason)
+        elif pruned is not None:
+            self._tell(candidate, "pruned", reason=pruned.reason)
+        else:
+            self._tell_values(candidate)
+
+    def _give_up(self, candidate: Candidate, reason: str) -> None:
+        """Train no more of a candidate than others need."""
+        for trial in self.state.of_candidate(candidate):
+            if trial.ended or len(self._open_with(trial.key)) > 1:
+                continue
+            if trial.key in self._waiting:
+                self._waiting.remove(trial.key)
+            elif trial.key in self._given:
+                ask_to_end(self.workspace.runs / trial.key, StoppedEarly(reason))
+                continue
+            if trial.role == "student":
+                self.state.apply(self.record.end_trial(trial.key, "pruned", {}, reason, 0.0))
+
+    def _tell_values(self, candidate: Candidate) -> None:
         students, twins = (
             [self.state.trials[k].metrics for k in keys] for keys in (candidate.students, candidate.twins)
         )
@@ -180,14 +240,14 @@ class Director:
     def _tell(
         self,
         candidate: Candidate,
-        state: Verdict,
+        verdict: Verdict,
         values: dict[str, float] | None = None,
-        constraints: list[float] | None = None,
+        constraints: Iterable[float] = (),
         reason: str | None = None,
     ) -> None:
-        values, constraints = values or {}, constraints or []
-        self.state.apply(self.record.tell(candidate.number, state, values, constraints, reason))
-        self.proposer.tell(candidate.number, state, list(values.values()) or None, constraints)
+        values, constraints = values or {}, list(constraints)
+        self.state.apply(self.record.tell(candidate.number, verdict, values, constraints, reason))
+        self.proposer.tell(candidate.number, verdict, list(values.values()) or None, constraints)
 
     # --- going on after a stop ---
 
@@ -203,9 +263,10 @@ class Director:
             if keys != {*candidate.students, *candidate.twins}:
                 self._tell(candidate, "failed", reason="the search space changed before it was finished")
         for candidate in list(self.state.open.values()):
-            for trial in self.state.of_candidate(candidate):
-                record = TrialRecord(self.workspace.runs / trial.key)
-                if not trial.ended and record.status == "finished":
+            for trial in self._left(candidate):
+                if TrialRecord(self.workspace.runs / trial.key).status == "finished":
                     self.ended(trial.key, "finished", None)
-            if candidate.verdict is None:
-                self._settle(candidate)
+                elif trial.stop is not None:
+                    self.ended(trial.key, "pruned", trial.stop)
+            self._settle(candidate)
+            self._wait_for(candidate)

@@ -37,6 +37,7 @@ def _put_in_order(name: str, record: StudyRecord, workspace: Workspace) -> None:
     state = State.of(record.ledger.events())
     if state.driver is None:
         return
+    record.miss()
     settle(state, record, workspace)
     record.stop(False, "its driver ended without a word")
     courier = Courier(tracking_uri(workspace.root), name)

@@ -22,7 +22,7 @@ from selkd.sweeps.studies import LOCK, STOP, Study, past_of, study_folder
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started
-from selkd.training.teach import teach
+from selkd.training.teach import refuse_another, teach
 
 DELIVERY_PATIENCE = 30.0
 
@@ -50,23 +50,29 @@ def sweep(
     )
     with holding(folder / LOCK, 2, busy):  # who only looks whether it is held lets go at once
         record = StudyRecord(folder)
-        _same_space(record, space, changed)
+        difference = _difference(record, space, changed)
         proposer = Proposer.of(space, workspace)
         if space.warm_start:
             proposer.warm(past_of(space.warm_start, workspace))
         _taught(space, workspace, on_teacher_epoch)
+        resolved = space.model_dump(mode="json", by_alias=True)
+        if State.of(record.ledger.events()).driver is not None:
+            record.miss()
         if not record.ledger.events():
-            record.begin(space.name, space.model_dump(mode="json", by_alias=True), provenance())
+            record.begin(space.name, resolved, provenance())
+        record.start(os.getpid(), socket.gethostname(), space.concurrent or 0)
+        if difference:
+            record.change(resolved, difference)
         (folder / STOP).unlink(missing_ok=True)
-        _train(Director(space, record, proposer, workspace), workspace, watch)
+        _train(space, record, proposer, workspace, watch)
     return Study.read(space.name, workspace)
 
 
-def _train(director: Director, workspace: Workspace, watch: Watch) -> None:
+def _train(space: SearchSpace, record: StudyRecord, proposer: Proposer, workspace: Workspace, watch: Watch) -> None:
     """Bring every trial to its end, whoever interrupts."""
-    record, state = director.record, director.state
-    state.apply(record.start(os.getpid(), socket.gethostname(), director.space.concurrent or 0))
-    courier = Courier(tracking_uri(workspace.root), director.space.name)
+    director = Director(space, record, proposer, workspace)
+    state = director.state
+    courier = Courier(tracking_uri(workspace.root), space.name)
     courier.poke(record.folder)
 
     def changed(key: str | None) -> None:
@@ -74,11 +80,12 @@ def _train(director: Director, workspace: Workspace, watch: Watch) -> None:
             director.ending = "asked to stop"
         if key is not None:
             courier.poke(workspace.runs / key)
+            courier.poke(record.folder)
         watch(state)
 
     try:
-        workers = RunConfig.of(director.space.base).workers
-        with _interrupts(director), started(workers.count * workers.cpus, dashboard=workers.count > 1) as ray:
+        workers = RunConfig.of(space.base).workers
+        with _interrupts(director), started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray:
             from selkd.sweeps.tuning import tune_study
 
             tune_study(ray, director, workspace, changed)
@@ -91,7 +98,7 @@ def _train(director: Director, workspace: Workspace, watch: Watch) -> None:
         (record.folder / STOP).unlink(missing_ok=True)
         for key in settle(director.state, record, workspace):
             courier.poke(workspace.runs / key)
-        state.apply(record.stop(director.ending is None, director.ending or "every candidate was tried"))
+        state.apply(record.stop(director.finished, director.ending or "every candidate was tried"))
         courier.poke(record.folder)
         watch(state)
         courier.close(DELIVERY_PATIENCE)
@@ -104,7 +111,7 @@ def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]
         own = TrialRecord(workspace.runs / trial.key)
         if own.status == "running":
             ended = trial.status if trial.status in ("pruned", "failed") else "stopped"
-            own.finish(ended, {}, trial.reason or "its study was stopped; resuming the study goes on")
+            own.finish(ended, {}, trial.reason or "its study was stopped; resuming the study goes on", late=True)
             settled.append(trial.key)
         if trial.status == "running":
             state.apply(record.end_trial(trial.key, "stopped", {}, "the study was stopped", own.seconds))
@@ -132,22 +139,22 @@ def _interrupts(director: Director) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _same_space(record: StudyRecord, space: SearchSpace, changed: bool) -> None:
-    """Refuse to go on with another space, unless told; what only says how much may be spent may change."""
-    events = record.ledger.events()
-    if not events:
-        return
-    before = SearchSpace.model_validate(State.of(events).space)
-    difference = before.difference(space)
-    if not difference.lines:
-        return
-    if not difference.harmless and not changed:
+def _difference(record: StudyRecord, space: SearchSpace, changed: bool) -> list[str]:
+    """What changed since the study began. Refused, unless told: candidates of two spaces would be compared.
+
+    What only says how much may be spent may change, and so may anything before the first candidate.
+    """
+    state = State.of(record.ledger.events())
+    if not state.space:
+        return []
+    difference = SearchSpace.model_validate(state.space).difference(space)
+    if difference.lines and state.candidates and not difference.harmless and not changed:
         shown = "\n".join(f"  {line}" for line in difference.lines)
         raise UserError(
             f"{space.name}: the search space changed since the study began:\n{shown}\n"
             "Restore it, give the study another name, or go on all the same with --changed."
         )
-    record.change(space.model_dump(mode="json", by_alias=True), difference.lines)
+    return difference.lines
 
 
 def _taught(space: SearchSpace, workspace: Workspace, on_epoch: Callable[[Epoch], None]) -> None:
@@ -155,5 +162,6 @@ def _taught(space: SearchSpace, workspace: Workspace, on_epoch: Callable[[Epoch]
     if space.teacher is None:
         return
     config = RunConfig.of(space.teacher)
+    refuse_another(config, workspace)
     if config.name not in TeacherRepository(workspace.teachers).names():
         teach(config, workspace, on_epoch=on_epoch)

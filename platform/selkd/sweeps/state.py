@@ -27,7 +27,9 @@ class Trial:
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     seconds: float = 0.0
-    losses: int = 0  # how often its process died
+    losses: int = 0  # how often its process died without getting further
+    lost_after: int = -1  # the epoch after which it died last
+    stop: str | None = None  # why it was to be stopped at its last report
 
     @property
     def ended(self) -> bool:
@@ -83,7 +85,7 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Take in one more event."""
-        if self.driver is not None and event["event"] != "start":  # one that follows a start: the driver was killed
+        if self.driver is not None and event["event"] != "missed":
             self.seconds += (event["time"] - self._last) / 1000
         self._last = event["time"]
         match event["event"]:
@@ -96,6 +98,8 @@ class State:
                 for trial in self.trials.values():
                     if trial.status in ("running", "stopped"):
                         trial.status = "waiting"
+            case "missed":
+                self.driver = None
             case "candidate":
                 self._proposed(event)
             case "launch" | "lost" | "report" | "trial":
@@ -113,10 +117,11 @@ class State:
             case "launch":
                 trial.status = "running"
             case "lost":
-                trial.losses += 1
-                trial.status = "waiting"
+                trial.losses = 1 if event["epoch"] > trial.lost_after else trial.losses + 1
+                trial.lost_after, trial.status = event["epoch"], "waiting"
             case "report":
                 self.reports.append(Report(trial.key, event["share"], float(event["value"])))
+                trial.stop = event["reason"]
             case "trial":
                 trial.status, trial.reason, trial.seconds = event["status"], event["reason"], event["seconds"]
                 trial.metrics = {name: float(value) for name, value in event["metrics"].items()}

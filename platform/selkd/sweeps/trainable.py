@@ -7,20 +7,25 @@ leaves its training in good order, and the actor, its files and its workers are 
 import errno
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from selkd.config import RunConfig, Workspace
-from selkd.errors import CannotWrite, UserError
-from selkd.training.loop import Epoch, Paused, StoppedEarly
+from selkd.errors import Busy, CannotWrite, UserError
+from selkd.sweeps import goals
+from selkd.training.ending import Paused, StoppedEarly
+from selkd.training.loop import Epoch
 from selkd.training.run import Recording, train
 
-ENDED_BY_TUNE = "stopped early by its study, whose record says why"
 PATIENCE = 60.0
 """Seconds to wait for the process of a killed driver that still holds the trial."""
+PAUSE = 2.0
+"""Seconds before a trial is tried again whose files were out of reach."""
 ENDS = {StoppedEarly: "pruned", Paused: "stopped", CannotWrite: "halted"}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 Result = dict[str, Any]
 
 
@@ -58,10 +63,11 @@ class _Training:
         self._recording = Recording(order["tags"], deliver=False, figures=order["figures"])
         self._milestones: list[float] = list(order["milestones"])
         self._metric: str = order["metric"]
+        self._target: list[str] = order["target"]
         self._stop = Path(order["stop"])
-        self._results: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
         self._turn = threading.Semaphore(0)
-        self._ending: str | None = None
+        self._ending = False
         self._thread = threading.Thread(target=self._work, name=self._config.key, daemon=True)
         self._thread.start()
 
@@ -69,22 +75,23 @@ class _Training:
         """Train to the next milestone, or to the end."""
         self._turn.release()
         result = self._results.get()
-        if isinstance(result, BaseException):
+        if isinstance(result, Exception):
             raise result
         return result
 
     def end(self) -> None:
-        """Leave the training, if it has not ended: the student is not worth going on with."""
-        self._ending = ENDED_BY_TUNE
+        """Leave the training at its next epoch, if it has not ended."""
+        self._ending = True
         self._turn.release()
         self._thread.join()
 
     def _work(self) -> None:
         self._turn.acquire()
-        self._results.put(self._outcome())
+        if not self._ending:
+            self._results.put(self._outcome())
 
-    def _outcome(self) -> "Result | BaseException":
-        """How the training ended. What trying again may mend is raised, so that Tune tries again."""
+    def _outcome(self) -> "Result | Exception":
+        """How the training ended. What trying again may mend is raised, so that the trial counts as lost."""
         try:
             train(
                 self._config,
@@ -93,25 +100,31 @@ class _Training:
                 recording=self._recording,
                 patience=PATIENCE,
             )
+        except Busy as error:
+            return error
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-            return _ended("halted", str(error)) if full else error
+            if error.errno in FULL:
+                return _ended("halted", str(error))
+            time.sleep(PAUSE)
+            return error
         except Exception as error:
             outcome = next((name for kind, name in ENDS.items() if isinstance(error, kind)), "failed")
             expected = isinstance(error, (UserError, *ENDS))
             return _ended(outcome, str(error) if expected else f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            return RuntimeError(f"ended by {type(error).__name__}")
         return _ended("finished", None)
 
     def _hear(self, epoch: Epoch) -> None:
+        """Report the milestone that was reached, wait until Tune goes on, and see whether the study was stopped."""
         share = epoch.epoch / epoch.epochs if epoch.epochs else 0.0
         reached = [milestone for milestone in self._milestones if milestone <= share + 1e-9]
-        if self._ending is None and reached and share < 1:
+        if not self._ending and reached and share < 1:
             self._milestones = [milestone for milestone in self._milestones if milestone > reached[-1]]
-            self._results.put({"share": reached[-1], "value": epoch.metrics[self._metric], "done": False})
+            value = goals.value(self._metric, self._target, epoch.metrics, {})
+            self._results.put({"share": reached[-1], "value": value, "done": False})
             self._turn.acquire()
-        if self._ending is not None:
-            raise StoppedEarly(self._ending)
-        if self._stop.exists():
+        if self._ending or self._stop.exists():
             raise Paused("its study was stopped; resuming the study goes on")
 
 

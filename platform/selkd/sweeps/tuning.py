@@ -61,20 +61,16 @@ class DirectedSearch(Unsaved, Searcher):
 
 
 class DirectedStops(Unsaved, FIFOScheduler):
-    """Stops students early where the director says so."""
+    """Lets the director hear of milestones; a student that is to stop ends its own training, in good order."""
 
     def __init__(self, director: Director) -> None:
         super().__init__()
         self.director = director
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if result["done"]:
-            return TrialScheduler.CONTINUE
-        reason = self.director.reported(trial.config["key"], result["share"], result["value"])
-        if reason is None:
-            return TrialScheduler.CONTINUE
-        trial.selkd_reason = reason
-        return TrialScheduler.STOP
+        if not result["done"]:
+            self.director.reported(trial.config["key"], result["share"], result["value"])
+        return TrialScheduler.CONTINUE
 
 
 class Clerk(Unsaved, tune.Callback):
@@ -91,13 +87,14 @@ class Clerk(Unsaved, tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key, result = trial.config["key"], trial.last_result or {}
         match result.get("outcome"):
-            case "finished" | "failed" | "pruned" | "stopped" as status:
+            case "finished" | "failed" | "pruned" as status:
                 self.director.ended(key, status, result["reason"])
+            case "stopped":
+                self.director.ending = self.director.ending or "asked to stop"
+                self.director.ended(key, "stopped", result["reason"])
             case "halted":
                 self.director.ending = f"cannot go on: {result['reason']}"
                 self.director.ended(key, "stopped", result["reason"])
-            case _ if reason := getattr(trial, "selkd_reason", None):
-                self.director.ended(key, "pruned", reason)
         self.changed(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -151,6 +148,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
             "figures": director.space.figures,
             "milestones": director.milestones(key),
             "metric": metric,
+            "target": director.space.target,
             "stop": str(stop),
         }
 

@@ -50,10 +50,13 @@ class TrialRecord:
         """Say that the test split is read once more."""
         self.ledger.append("test-read", count=self.test_reads + 1)
 
-    def finish(self, status: End, metrics: dict[str, float], reason: str | None) -> None:
-        """The end of the trial, with what the student scores or why there is none."""
+    def finish(self, status: End, metrics: dict[str, float], reason: str | None, late: bool = False) -> None:
+        """The end of the trial, with what the student scores or why there is none.
+
+        `late`: somebody else says it, after nobody had been training for a while.
+        """
         values = {name: float(value) for name, value in metrics.items()}
-        self.ledger.append("finish", status=status, metrics=values, reason=reason)
+        self.ledger.append("finish", status=status, metrics=values, reason=reason, late=late)
 
     @property
     def status(self) -> Status | None:
@@ -86,6 +89,8 @@ class TrialRecord:
         """How long the trial was worked on, over all its turns, as far as the record says."""
         total, began, last = 0, 0, 0
         for event in self.ledger.events():
+            if event.get("late"):
+                continue
             if event["event"] == "begin":
                 total, began = total + last - began, event["time"]
             last = event["time"] if began else 0

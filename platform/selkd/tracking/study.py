@@ -58,13 +58,17 @@ class StudyRecord:
         """A trial is given to Ray."""
         return self.ledger.append("launch", key=key)
 
-    def lose(self, key: str, reason: str) -> Event:
-        """A trial's process died; it may be tried again."""
-        return self.ledger.append("lost", key=key, reason=reason)
+    def miss(self) -> Event:
+        """The last driver ended without a word; nobody knows when."""
+        return self.ledger.append("missed")
 
-    def report(self, key: str, share: float, value: float) -> Event:
-        """What a student reached at a share of its training, for the rule that stops students early."""
-        return self.ledger.append("report", key=key, share=share, value=value)
+    def lose(self, key: str, reason: str, epoch: int) -> Event:
+        """A trial's process died after `epoch`; it may be tried again."""
+        return self.ledger.append("lost", key=key, reason=reason, epoch=epoch)
+
+    def report(self, key: str, share: float, value: float, reason: str | None) -> Event:
+        """What a student reached at a share of its training, and why it is stopped there, if it is."""
+        return self.ledger.append("report", key=key, share=share, value=value, reason=reason)
 
     def end_trial(
         self, key: str, status: End, metrics: Mapping[str, float], reason: str | None, seconds: float

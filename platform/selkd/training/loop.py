@@ -25,14 +25,6 @@ from selkd.training.workers import Workers
 CHECK_EVERY = 20
 
 
-class StoppedEarly(Exception):
-    """Raised by who hears of an epoch: the student is not worth training further. The message says why."""
-
-
-class Paused(Exception):
-    """Raised by who hears of an epoch: training ends here, and may go on later. The message says why."""
-
-
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch did: reported when it ends."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
-from selkd.files import read_json, write_json
 from selkd.tracking import TrialRecord, provenance
-from selkd.training.loop import Epoch, Paused, StoppedEarly
+from selkd.training.ending import KINDS, Paused, StoppedEarly, ask_to_end
+from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
@@ -34,14 +34,12 @@ ENVIRONMENT = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # what Tune would save is never read
 }
-EXPECTED = {"stopped early": StoppedEarly, "paused": Paused, "cannot write": CannotWrite, "refused": UserError}
-STOP = "stop"
-"""A file in the run's folder, with kind and reason of an end: the workers end together after their epoch."""
+EXPECTED = {**KINDS, "cannot write": CannotWrite, "refused": UserError}
 
 
 @contextlib.contextmanager
-def started(cpus: float, dashboard: bool = False) -> Iterator[Any]:
-    """Ray, connected to the cluster of RAY_ADDRESS or to one of our own that is large enough and ends with us.
+def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterator[Any]:
+    """Ray with room for `count` workers: the cluster of RAY_ADDRESS, or one of our own that ends with us.
 
     With `dashboard`, what a killed trial leaves reserved is freed: Ray Train asks the dashboard's server whose it was.
     """
@@ -53,7 +51,10 @@ def started(cpus: float, dashboard: bool = False) -> Iterator[Any]:
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS", "local")
-    size: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, math.ceil(cpus)), "include_dashboard": dashboard}
+    cores = os.cpu_count() or 1
+    if address == "local" and cpus > cores:
+        raise UserError(f"workers.cpus: {cpus:g} a worker, and this machine has {cores}. Lower workers.cpus.")
+    size: dict[str, Any] = {"num_cpus": max(cores, math.ceil(count * cpus)), "include_dashboard": dashboard}
     if dashboard and address == "local":
         size["dashboard_port"] = port = _free_port()
         os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"  # for all processes of this cluster
@@ -80,7 +81,7 @@ def train_with_ray(
 ) -> None:
     """Train one student with `config.workers.count` processes; a lost one is replaced and the run resumes."""
     workers = config.workers
-    with started(workers.count * workers.cpus) as running:
+    with started(workers.count, workers.cpus) as running:
         from ray.train import FailureConfig, ScalingConfig
         from ray.train import RunConfig as RayRunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
@@ -94,7 +95,6 @@ def train_with_ray(
             )
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
         folder = workspace.runs / config.key
-        (folder / STOP).unlink(missing_ok=True)
         storage = folder / "ray"
         settings = {
             "config": config.model_dump(mode="json"),
@@ -124,23 +124,12 @@ def train_with_ray(
 def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
     """What each worker runs. An end that was to be expected is returned, not raised: Ray would try it again."""
     config, workspace = RunConfig.model_validate(settings["config"]), Workspace(Path(settings["workspace"]))
-    stop = workspace.runs / config.key / STOP
-
-    def obey(_: Epoch) -> None:
-        if stop.exists():
-            kind, reason = read_json(stop)
-            raise EXPECTED[kind](reason)
-
     try:
         recording = Recording(**settings["recording"])
-        work(config, workspace, Workers.current(), obey, settings["origin"], recording)
+        work(config, workspace, Workers.current(), lambda _: None, settings["origin"], recording)
     except tuple(EXPECTED.values()) as error:
-        return _expected(error)
+        return next(name for name, kind in EXPECTED.items() if isinstance(error, kind)), str(error)
     return None
-
-
-def _expected(end: Exception) -> tuple[str, str]:
-    return next(name for name, kind in EXPECTED.items() if isinstance(end, kind)), str(end)
 
 
 @contextlib.contextmanager
@@ -174,7 +163,7 @@ def _progress(folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]
                 try:
                     on_epoch(Epoch(int(str(step)), epochs, 0, metrics))
                 except (StoppedEarly, Paused) as end:
-                    write_json(folder / STOP, _expected(end))
+                    ask_to_end(folder, end)
             told = len(history)
 
     thread = threading.Thread(target=watch, daemon=True)

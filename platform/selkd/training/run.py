@@ -17,8 +17,9 @@ from selkd.models.classifier import Classifier
 from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_uri
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
+from selkd.training.ending import Paused, StoppedEarly, forget, obey
 from selkd.training.evaluation import SCORES, scored
-from selkd.training.loop import Epoch, Loop, Paused, StoppedEarly
+from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
@@ -77,6 +78,7 @@ def train(
                 _forget(folder)
             else:
                 same_origin(record, setup)
+        forget(folder)
         if TrialRecord(folder).status != "finished":
             if config.workers.count == 1:
                 work(config, workspace, Workers(), on_epoch, provenance(), recording)
@@ -137,6 +139,7 @@ def work(
             if courier is not None:
                 courier.poke(record.folder)
             on_epoch(epoch)
+            obey(record.folder)
 
         try:
             with ended_in(record):

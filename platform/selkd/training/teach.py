@@ -27,7 +27,7 @@ def teach(
     """Train a teacher and keep it under the configuration's name."""
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     _all_categories(config)
-    _name_is_free(config, workspace)
+    refuse_another(config, workspace)
     trained = train(config, workspace, on_epoch=on_epoch)
     classifier, _ = load_student(trained.student)
     return _keep(_setup(config, workspace), classifier)
@@ -45,7 +45,7 @@ def import_teacher(
     return _keep(setup, classifier)
 
 
-def _name_is_free(config: RunConfig, workspace: Workspace) -> None:
+def refuse_another(config: RunConfig, workspace: Workspace) -> None:
     """Refuse a taken name before any training, unless the finished run of this very configuration made the teacher."""
     teachers = TeacherRepository(workspace.teachers)
     if config.name not in teachers.names():

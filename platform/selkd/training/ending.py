@@ -1,0 +1,36 @@
+"""How a run is asked to end before its time: by who hears of an epoch, or from outside by a file in its folder."""
+
+from pathlib import Path
+
+from selkd.files import read_json, write_json
+
+REQUEST = "end.json"
+
+
+class StoppedEarly(Exception):
+    """The student is not worth training further. The message says why."""
+
+
+class Paused(Exception):
+    """Training ends here, and may go on later. The message says why."""
+
+
+KINDS: dict[str, type[Exception]] = {"stopped early": StoppedEarly, "paused": Paused}
+
+
+def ask_to_end(folder: Path, end: StoppedEarly | Paused) -> None:
+    """Let the run in this folder end when its epoch does."""
+    kind = next(name for name, kind in KINDS.items() if isinstance(end, kind))
+    write_json(folder / REQUEST, [kind, str(end)])
+
+
+def obey(folder: Path) -> None:
+    """Raise what was asked for, if anything."""
+    if (folder / REQUEST).exists():
+        kind, reason = read_json(folder / REQUEST)
+        raise KINDS[kind](reason)
+
+
+def forget(folder: Path) -> None:
+    """What was asked of an earlier turn does not count."""
+    (folder / REQUEST).unlink(missing_ok=True)
