@@ -9,6 +9,7 @@ import pytest
 
 from selkd.config import Workspace
 from selkd.errors import UserError
+from selkd.sweeps.learner import importances
 from selkd.sweeps.past import Past
 from selkd.sweeps.proposals import Proposer
 
@@ -119,11 +120,62 @@ def test_a_finite_space_is_tried_whole_and_no_candidate_twice(space: Any, propos
     assert proposes.propose(FINITE_TOTAL) is None
 
 
-def test_a_grid_depends_on_the_number_alone(space: Any, proposer: Any) -> None:
-    whole = space(search=FINITE, sampler="grid")
-    assert proposer(whole).propose(5) == run(proposer(whole), range(6))[5].parameters
-    other = space(search=FINITE, sampler="grid", seed=1)
-    assert proposer(other).propose(5) != proposer(whole).propose(5)
+def test_a_grid_has_a_seeded_order(space: Any, proposer: Any) -> None:
+    one, again, other = (
+        [past.parameters for past in run(proposer(space(search=FINITE, sampler="grid", seed=seed)), range(6))]
+        for seed in (0, 0, 1)
+    )
+    assert one == again != other
+
+
+@pytest.mark.parametrize("name", ["grid", "random", "tpe", "nsga-ii", "qmc"])
+def test_a_space_that_changed_is_tried_whole_whatever_was_tried_outside_it(
+    space: Any, proposer: Any, name: str
+) -> None:
+    before = run(proposer(space(search=FINITE, sampler=name)), range(5))
+    changed = proposer(space(search=FINITE | {"student.width": {"choice": [8, 12, 16, 20]}}, sampler=name))
+    changed.restore(before)
+    inside = [one for one in before if one.parameters["student.width"] != 4]
+    left = 4 * 3 - len(inside)
+    assert len(inside) < len(before)
+    found = [one.parameters for one in run(changed, range(5, 5 + left))[5:]]
+    assert len({str(one) for one in [*found, *(one.parameters for one in inside)]}) == 4 * 3
+    assert changed.propose(5 + left) is None
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_narrowed_range_forgets_what_lies_outside(space: Any, proposer: Any, name: str) -> None:
+    """Those still open when the space changed are told without a word to the sampler."""
+    before = run(proposer(space(sampler=name)), range(12), lambda number: None if number > 9 else "complete")
+    narrow = space(sampler=name, search={"objective.epsilon": {"log": [1, 3]}, "objective.alpha": {"uniform": [0, 1]}})
+    changed = proposer(narrow)
+    changed.restore(before)
+    assert not all(changed.contains(one.parameters) for one in before)
+    for number in (10, 11):
+        changed.tell(number, "failed", None)
+    found = run(changed, range(12, 18))[12:]
+    assert all(changed.contains(one.parameters) for one in found)
+    assert importances(narrow, before) == {}
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "nsga-ii"])
+def test_a_second_metric_makes_strangers_of_earlier_values(space: Any, proposer: Any, name: str) -> None:
+    before = run(proposer(space(sampler=name)), range(9))
+    two = space(sampler=name, metrics={"validation/accuracy": "maximise", "cost/parameters": "minimise"})
+    changed = proposer(two)
+    changed.restore(before)
+    for number in range(9, 12):
+        alpha = changed.propose(number)["objective.alpha"]
+        changed.tell(number, "complete", [alpha, -alpha])
+    assert [changed.past[number].state for number in range(12)] == ["failed"] * 9 + ["complete"] * 3
+    assert importances(two, before) == {}
+
+
+def test_first_points_that_are_added_later_are_tried(space: Any, proposer: Any) -> None:
+    written = {"objective.epsilon": 2.5, "objective.alpha": 1.5}
+    changed = proposer(space(first=[written]))
+    changed.restore(run(proposer(space()), range(3)))
+    assert changed.propose(3) == written
 
 
 def test_grids_make_a_product_and_every_point_gets_the_same_draws(space: Any, proposer: Any) -> None:
@@ -216,26 +268,17 @@ def test_values_that_are_no_numbers_are_told_as_failed(space: Any, proposer: Any
     proposes.propose(0)
     proposes.tell(0, "complete", odd)
     assert proposes.past[0].state == "failed"
-    assert proposes.best() is None
     assert proposes.propose(1) is not None
 
 
-def test_the_best_keeps_the_constraints_and_its_direction(space: Any, proposer: Any) -> None:
-    whole = space(metrics={"validation/nll": "minimise"}, constraints={"cost/parameters": {"at_most": 1}})
-    proposes = proposer(whole)
-    for number, (loss, violation) in enumerate([(0.5, -1), (0.1, 1), (0.3, 0), (0.3, -1)]):
-        proposes.propose(number)
-        proposes.tell(number, "complete", [loss], [violation])
-    assert proposes.best() == 2
-    assert proposes.front() == [2, 3]
-
-
 def test_importances_find_the_parameter_that_matters(space: Any, proposer: Any) -> None:
-    proposes = proposer(space(sampler="random"))
-    assert proposes.importances() == {}
+    whole = space(sampler="random")
+    proposes = proposer(whole)
     for number in range(24):
         proposes.tell(number, "complete", [proposes.propose(number)["objective.alpha"]])
-    found = proposes.importances()
+    past = list(proposes.past.values())
+    assert importances(whole, past[:7]) == {}
+    found = importances(whole, past)
     assert found["objective.alpha"] > 0.8 > found["objective.epsilon"]
 
 
@@ -254,7 +297,6 @@ def test_a_warm_start_takes_what_fits_and_changes_what_is_proposed(space: Any, p
     assert warm.warm(past + odd) == 8
     assert warm.past == {}
     assert warm.propose(0) != cold.propose(0)
-    assert warm.best() is None, "another study's candidates are not this one's"
 
 
 def test_a_proposer_is_made_on_the_data_of_the_base(space: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from selkd.config import Workspace
 from selkd.sweeps.pace import Pace, planned
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State, Trial
-from selkd.sweeps.studies import STOP, best, study_folder
+from selkd.sweeps.studies import STOP, best, judged, study_folder
 from selkd.tracking import TrialRecord
 from selkd.training.loop import Epoch
 
@@ -42,7 +42,7 @@ class View:
         told = [candidate for candidate in state.told if candidate.number not in self._seen]
         for candidate in told:
             self._seen.add(candidate.number)
-            self.front = best(self.space, [*self.front, candidate])
+            self.front = best(self.space, [*self.front, judged(self.space, state, candidate)])
             if candidate.verdict == "complete" and self.front:
                 self.course.append(self.front[0].values[self.metric])
         return [candidate for candidate in told if candidate.number not in self._before]

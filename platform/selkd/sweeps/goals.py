@@ -8,6 +8,7 @@ that the student does not know counts as zero. Both score subsets fairly, becaus
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -62,13 +63,10 @@ def told(
     trials: Sequence[Mapping[str, float]],
     twins: Sequence[Mapping[str, float]],
 ) -> Told:
-    """Means over a candidate's trials; `twins` are the metrics of the twins, in the order of the trials."""
+    """Means over a candidate's trials; `twins` are the metrics of the twins, in the order of the trials, if any."""
 
     def mean(name: str) -> float:
-        found = [
-            value(name, target, trial, twins[index] if name.startswith("gain/") else {})
-            for index, trial in enumerate(trials)
-        ]
+        found = [value(name, target, trial, twin) for trial, twin in zip_longest(trials, twins, fillvalue={})]
         return sum(found) / len(found) if found else math.nan
 
     limits = [violation for name, limit in constraints.items() for violation in limit.violations(mean(name))]

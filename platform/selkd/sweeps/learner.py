@@ -81,8 +81,6 @@ class Learner:
         trial = self._trials.pop(past.number)
         for index, violation in enumerate(past.constraints):
             trial.set_constraint(str(index), violation)
-        if past.state == "pruned" and past.values and len(self.study.directions) == 1:
-            trial.report(past.values[0], int(past.attributes.get("step", 1)))
         values = past.values if past.state == "complete" else None
         self.study.tell(trial, values, state=STATES[past.state])
 
@@ -98,7 +96,7 @@ class Learner:
 
 def importances(space: "SearchSpace", past: Sequence[Past]) -> dict[str, float]:
     """The first metric's variance explained by each parameter that all complete candidates have (fANOVA)."""
-    complete = [one for one in past if one.state == "complete" and one.values]
+    complete = [one for one in past if one.state == "complete" and _lies_in(space, one)]
     if len(complete) < ENOUGH or len({one.values[0] for one in complete if one.values}) < 2:
         return {}
     study = _study(space)
@@ -114,6 +112,12 @@ def importances(space: "SearchSpace", past: Sequence[Past]) -> dict[str, float]:
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[0])
     return {key: float(share) for key, share in found.items()}
+
+
+def _lies_in(space: "SearchSpace", one: Past) -> bool:
+    """Whether Optuna can hold it: a space may have changed since a candidate was proposed."""
+    every_value = len(one.values or ()) == len(space.metrics)
+    return every_value and space.candidates.contains(one.parameters, lambda key, subset: True)
 
 
 def _study(space: "SearchSpace") -> optuna.Study:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 State = Literal["complete", "pruned", "failed"]
@@ -10,14 +10,13 @@ State = Literal["complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class Past:
-    """One candidate; without a state it is still open. `attributes` may say at which `step` it was pruned."""
+    """One candidate; without a state it is still open."""
 
     number: int
     parameters: Mapping[str, Any]
     state: State | None = None
     values: Sequence[float] | None = None
     constraints: Sequence[float] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sound(self) -> "Past":

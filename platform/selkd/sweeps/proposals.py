@@ -3,9 +3,10 @@
 Numbers are given in order. The first points come first; then every combination of the grids' values in turn, with
 draws that are the same for all of them. `random`, `qmc` and `grid` depend on (seed, number) and on what was proposed
 before; Optuna's samplers on the results that were told, too. Subsets of categories have a learner of their own.
+A space may change while a study goes on: what was proposed before and lies outside it is not counted and not told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,12 +17,12 @@ import torch
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import fingerprint
-from selkd.sweeps import goals, subsets
+from selkd.sweeps import subsets
 from selkd.sweeps.candidates import COUNTED, Parameters, Pick, Size
 from selkd.sweeps.checks import refuse_on
 from selkd.sweeps.draws import generator, quasi_random, stream
 from selkd.sweeps.first import first_points
-from selkd.sweeps.learner import Learner, importances
+from selkd.sweeps.learner import Learner
 from selkd.sweeps.parameters import AnyParameter, Grid, Subset
 from selkd.sweeps.past import Past, State
 from selkd.sweeps.samplers import GridSearch, Qmc
@@ -49,6 +50,7 @@ class Proposer:
     ) -> None:
         self.space, self.candidates = space, space.candidates
         self.past: dict[int, Past] = {}
+        self._outside: set[int] = set()  # candidates of the past that the present space does not have
         self._known: set[str] = set()
         self._warm: list[Past] = []
         self._learner = Learner(space) if space.sampler.learns else None
@@ -82,31 +84,32 @@ class Proposer:
         state: State,
         values: Sequence[float] | None,
         constraints: Sequence[float] = (),
-        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """How a candidate ended; told once, with the means of its trials."""
         before = self.past[number]
         assert before.state is None, f"candidate {number} was told before"
-        ended = replace(before, state=state, values=values, constraints=constraints, attributes=attributes or {}).sound
+        ended = self._sound(replace(before, state=state, values=values, constraints=constraints))
         self.past[number] = ended
-        if self._learner:
+        if self._learner and number not in self._outside:
             self._learner.tell(ended)
 
     def restore(self, past: Sequence[Past]) -> None:
         """Go on after these candidates, as the proposer that proposed them would."""
-        for one in sorted(past, key=lambda one: one.number):
-            self._keep(one.sound)
-            if self._learner:
-                self._learner.add(one.sound)
+        for one in sorted(map(self._sound, past), key=lambda one: one.number):
+            if not self.contains(one.parameters):
+                self._outside.add(one.number)
+            self._keep(one)
+            if self._learner and one.number not in self._outside:
+                self._learner.add(one)
 
     def warm(self, past: Sequence[Past]) -> int:
         """Tell the sampler another study's complete candidates; returns how many fit this space."""
-        fitting = [one.sound for one in past if self._fits(one.sound)]
-        for one in fitting:
+        told = [one for one in map(self._sound, past) if one.state == "complete" and self.contains(one.parameters)]
+        for one in told:
             self._warm.append(one)
             if self._learner:
                 self._learner.add(replace(one, number=-len(self._warm)))
-        return len(fitting)
+        return len(told)
 
     @cached_property
     def size(self) -> Size:
@@ -117,24 +120,12 @@ class Proposer:
         """Whether these could be the parameters of a candidate."""
         return self.candidates.contains(parameters, lambda key, value: self._feasible[key].contains(value))
 
-    def importances(self) -> dict[str, float]:
-        """The share of the first metric's variance that each parameter explains; empty while little is known."""
-        return importances(self.space, list(self.past.values()))
-
-    def best(self) -> int | None:
-        """The best complete candidate that keeps the constraints, by the first metric."""
-        kept = self._kept()
-        return max(kept, key=lambda number: (self._sign * kept[number][0], -number), default=None)
-
-    def front(self) -> list[int]:
-        """The complete candidates that keep the constraints and that no other one beats in every metric."""
-        return goals.front(self._kept(), list(self.space.metrics.values()))
-
     def _proposed(self, number: int) -> Parameters | None:
         if isinstance(self.space.sampler, GridSearch):
-            return self._every[number] if number < len(self._every) else None
-        if number < len(self._points):
-            return self._added(number, self._points[number])
+            return next(self._untried, None)
+        point = next(filter(self._new, self._points), None)
+        if point is not None:
+            return self._added(number, point)
         if self.size.exact and self.size.total is not None and len(self._known) >= self.size.total:
             return None
         index, place = divmod(number - len(self._points), len(self.candidates.grid))
@@ -144,16 +135,13 @@ class Proposer:
             pick = learner.ask(number, attempt, point) if learner else self._draws(index, attempt, point)
             found = self.candidates.walk(self._with_subsets(pick, number, index, attempt))
             if self._wanted(found):
-                if learner:
-                    learner.take(number)
-                    return found
-                return self._added(number, found)
+                return self._added(number, found, asked=learner is not None)
             if learner:
                 learner.drop()
             if self.size.total is None and attempt >= PATIENCE and self.candidates.allowed(found):
                 return self._added(number, found)
-        left = next((one for one in self._every if self._wanted(one)), None) if self._few else None
-        return self._added(number, left) if left else None
+        left = next(self._untried, None) if self._few else None
+        return None if left is None else self._added(number, left)
 
     def _draws(self, index: int, attempt: int, point: Mapping[str, Any]) -> Pick:
         """Values that depend on the numbers alone; a point of the grid keeps its own."""
@@ -185,7 +173,8 @@ class Proposer:
     def _told_subsets(self, key: str) -> tuple[list[tuple[tuple[str, ...], float | None]], list[tuple[str, ...]]]:
         """The subsets tried so far, with the first metric so that larger is better; and those still open."""
         told, pending = [], []
-        for one in (*self._warm, *self.past.values()):
+        inside = (one for number, one in self.past.items() if number not in self._outside)
+        for one in (*self._warm, *inside):
             subset = tuple(one.parameters.get(key, ()))
             if subset and one.state is None:
                 pending.append(subset)
@@ -196,27 +185,28 @@ class Proposer:
 
     def _wanted(self, parameters: Parameters) -> bool:
         """Allowed, and not proposed before."""
-        return fingerprint(parameters) not in self._known and self.candidates.allowed(parameters)
+        return self._new(parameters) and self.candidates.allowed(parameters)
 
-    def _added(self, number: int, parameters: Parameters) -> Parameters:
-        if self._learner:
+    def _new(self, parameters: Parameters) -> bool:
+        return fingerprint(parameters) not in self._known
+
+    def _added(self, number: int, parameters: Parameters, asked: bool = False) -> Parameters:
+        """The candidate is open now; the learner knows the one that it was asked for."""
+        if self._learner and asked:
+            self._learner.take(number)
+        elif self._learner:
             self._learner.add(Past(number, parameters))
         return parameters
 
     def _keep(self, one: Past) -> None:
         self.past[one.number] = one
-        self._known.add(fingerprint(one.parameters))
+        if one.number not in self._outside:
+            self._known.add(fingerprint(one.parameters))
 
-    def _fits(self, one: Past) -> bool:
-        same_metrics = len(one.values or ()) == len(self.space.metrics)
-        return one.state == "complete" and same_metrics and self.contains(one.parameters)
-
-    def _kept(self) -> dict[int, Sequence[float]]:
-        return {
-            one.number: one.values
-            for one in self.past.values()
-            if one.state == "complete" and one.values and all(violation <= 0 for violation in one.constraints)
-        }
+    def _sound(self, one: Past) -> Past:
+        """The same; a complete candidate that lacks a value of this space's metrics is a failed one."""
+        every_value = len(one.values or ()) == len(self.space.metrics)
+        return (one if every_value else replace(one, values=None)).sound
 
     @property
     def _sign(self) -> int:
@@ -229,6 +219,11 @@ class Proposer:
     @cached_property
     def _points(self) -> list[Parameters]:
         return first_points(self.space, self._with_subsets(self._draws(0, TRIES, {}), 0, 0, TRIES))
+
+    @cached_property
+    def _untried(self) -> Iterator[Parameters]:
+        """The candidates of a finite space that were not proposed by the time they are asked for."""
+        return filter(self._new, self._every)
 
     @cached_property
     def _every(self) -> list[Parameters]:

@@ -1,8 +1,9 @@
 """Studies as they stand in the workspace: what was tried, what is best, what remains."""
 
+import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class Study:
     def space(self) -> SearchSpace:
         return SearchSpace.model_validate(self.state.space)
 
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        """Every candidate, as the present space judges it."""
+        return [judged(self.space, self.state, candidate) for candidate in self.state.candidates.values()]
+
     @property
     def alive(self) -> bool:
         """Whether a driver works on it now, on this machine or through shared storage."""
@@ -74,7 +80,7 @@ class Study:
         """A row a candidate: parameters, means of the metrics, how it ended."""
         rows = [
             {"candidate": c.number, **c.parameters, **c.values, "state": c.verdict or "open", "reason": c.reason}
-            for c in self.state.candidates.values()
+            for c in self.candidates
         ]
         return pd.DataFrame(rows)
 
@@ -89,15 +95,25 @@ class Study:
 
     def best(self) -> list[Candidate]:
         """The complete candidates that keep the constraints and that no other beats; the best one, with one metric."""
-        return best(self.space, self.state.candidates.values())
+        return best(self.space, self.candidates)
 
     def ranking(self) -> list[Candidate]:
         """All that `best` chooses from, in order of the first metric."""
-        return ranked(self.space, self.state.candidates.values())
+        return ranked(self.space, self.candidates)
 
     def importances(self) -> dict[str, float]:
         """The share of the first metric's variance that each parameter explains; empty while little is known."""
-        return importances(self.space, [c.past for c in self.state.candidates.values()])
+        return importances(self.space, [c.past for c in self.candidates])
+
+
+def judged(space: SearchSpace, state: State, candidate: Candidate) -> Candidate:
+    """The candidate with the values that its trials have in this space, which may have changed since it was told."""
+    if candidate.verdict != "complete":
+        return candidate
+    students, twins = ([state.trials[key].metrics for key in keys] for keys in (candidate.students, candidate.twins))
+    told = space.objective_values(students, twins)
+    values = {name: value for name, value in zip(space.metrics, told.values, strict=True) if math.isfinite(value)}
+    return replace(candidate, values=values, constraints=told.constraints)
 
 
 def best(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -111,10 +127,11 @@ def best(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidate]
 
 
 def ranked(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The complete candidates that keep the constraints, in order of the first metric."""
+    """The complete candidates with every metric that keep the constraints, in order of the first metric."""
     name, direction = next(iter(space.metrics.items()))
     sign = -1 if direction == "maximise" else 1
-    kept = [candidate for candidate in candidates if candidate.verdict == "complete" and candidate.feasible]
+    complete = [one for one in candidates if one.verdict == "complete" and space.metrics.keys() <= one.values.keys()]
+    kept = [candidate for candidate in complete if candidate.feasible]
     return sorted(kept, key=lambda candidate: (sign * candidate.values[name], candidate.number))
 
 
