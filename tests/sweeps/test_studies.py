@@ -7,9 +7,10 @@ import pytest
 
 from selkd.cli.view import View
 from selkd.config import Workspace
+from selkd.errors import UserError
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import Study, study_folder
+from selkd.sweeps.studies import Study, past_of, study_folder
 from selkd.tracking import StudyRecord
 
 ACCURACY, LOSS, SIZE = "validation/accuracy", "validation/nll", "cost/parameters"
@@ -74,3 +75,25 @@ def test_values_are_the_told_ones_where_nothing_changed(changed: Any) -> None:
     study = changed(description="longer")
     assert study.candidates == list(study.state.candidates.values())
     assert [candidate.number for candidate in study.ranking()] == [1, 2, 3, 0]
+
+
+def test_a_warm_start_hears_of_its_own_metrics_in_its_own_order(changed: Any, space: Any, tmp_path: Path) -> None:
+    """Whatever the earlier study was judged by, and in which direction."""
+    changed()
+    mine = space(metrics={SIZE: "minimise", LOSS: "minimise"}, constraints={ACCURACY: {"at_least": 0.6}})
+    found = past_of("small", Workspace(tmp_path), mine)
+    assert [one.values for one in found] == [[size, loss] for _, loss, size in RESULTS]
+    assert [one.constraints[0] <= 0 for one in found] == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"metrics": {"gain/accuracy": "maximise"}}, {"constraints": {"gain/accuracy": {"at_least": 0}}}],
+    ids=str,
+)
+def test_a_warm_start_that_can_tell_nothing_is_refused(
+    changed: Any, space: Any, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    changed()
+    with pytest.raises(UserError, match=r"warm_start: .*'small'.* judged by validation/accuracy.*gain/accuracy"):
+        past_of("small", Workspace(tmp_path), space(**changes))

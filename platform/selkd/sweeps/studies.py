@@ -157,6 +157,27 @@ def driven(folder: Path) -> bool:
         return False
 
 
-def past_of(name: str, workspace: Workspace) -> list[Past]:
-    """The finished candidates of an earlier study, for a warm start."""
-    return [c.past for c in Study.read(name, workspace).state.candidates.values() if c.verdict == "complete"]
+def past_of(name: str, workspace: Workspace, space: SearchSpace | None = None) -> list[Past]:
+    """The complete candidates of an earlier study, for a warm start of `space`, which judges them by its own metrics.
+
+    Without `space`, the earlier study's own space judges them.
+    """
+    earlier = Study.read(name, workspace)
+    space = space or earlier.space
+    complete = [one for one in earlier.state.candidates.values() if one.verdict == "complete"]
+    comparable = [one for one in (judged(space, earlier.state, one) for one in complete) if _measured(space, one)]
+    if complete and not comparable:
+        raise UserError(
+            f"warm_start: no student of the study {name!r}, which was judged by {_named(earlier.space)}, recorded what "
+            f"this one is judged by: {_named(space)}. Remove warm_start, or choose metrics that both have."
+        )
+    return [one.past for one in comparable]
+
+
+def _measured(space: SearchSpace, candidate: Candidate) -> bool:
+    """Whether it has every metric and constraint of the space."""
+    return space.metrics.keys() <= candidate.values.keys() and all(map(math.isfinite, candidate.constraints))
+
+
+def _named(space: SearchSpace) -> str:
+    return ", ".join(dict.fromkeys([*space.metrics, *space.constraints]))
