@@ -18,7 +18,7 @@ from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.sweeps.run import sweep
 from selkd.sweeps.studies import STOP, Study
-from selkd.tracking import TrialRecord
+from selkd.tracking import TrialRecord, sync
 from selkd.training.ray_entry import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
@@ -70,12 +70,12 @@ def ends(study: Study) -> Counter[str]:
     return Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
 
 
-def actors() -> list[psutil.Process]:
-    """The processes that train students at this moment."""
+def processes(title: str = "Trainable.train") -> list[psutil.Process]:
+    """Ray's processes whose title ends so; those that train students at this moment."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if process.cmdline()[0].endswith("Trainable.train"):
+            if process.cmdline()[0].endswith(title):
                 found.append(process)
     return found
 
@@ -149,7 +149,7 @@ def test_a_killed_actor_is_replaced_and_its_student_goes_on(ray, workspace: Work
     def strike() -> None:
         progressed = waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
         assert progressed
-        process = waiting(actors)[0]
+        process = waiting(processes)[0]
         killed.append(process.pid)
         process.kill()
 
@@ -165,14 +165,20 @@ def test_a_killed_actor_is_replaced_and_its_student_goes_on(ray, workspace: Work
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, workspace: Workspace, waiting, kill):
-    """The actor of a trial holds no CPU, and what a killed one had reserved is free again."""
-    killed: list[int] = []
+    """The actor of a trial holds no CPU, and what killed ones had reserved is free again."""
+    killed: list[str] = []
 
     def strike() -> None:
-        waiting(lambda: list(workspace.runs.glob("*/checkpoints/index.json")))
-        process = waiting(actors)[0]
-        killed.append(process.pid)
-        process.kill()
+        for title in ("RayTrainWorker", "Trainable.train"):
+            reached = max((TrialRecord(p.parent).progress[0] for p in workspace.runs.glob("*/ledger.jsonl")), default=0)
+            waiting(
+                lambda at=reached: any(
+                    TrialRecord(p.parent).progress[0] > at for p in workspace.runs.glob("*/ledger.jsonl")
+                )
+            )
+            process = waiting(lambda name=title: processes(name))[0]
+            process.kill()
+            killed.append(title)
 
     thread = threading.Thread(target=strike)
     if kill:
@@ -181,9 +187,22 @@ def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, worksp
     study = sweep(space(base=base, budget={"candidates": 2}, stopping={"rule": "asha", "first": 0.2}), workspace)
     if kill:
         thread.join()
-    assert bool(killed) == kill
+    assert len(killed) == (2 if kill else 0)
     assert {t.status for t in study.state.trials.values()} <= {"finished", "pruned"}
     assert study.status == "finished"
+    assert set(ends(study).values()) == {1}
+
+
+def test_a_tracking_server_that_is_away_costs_nothing(ray, workspace: Workspace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    study = sweep(space(budget={"candidates": 2}), workspace)
+    assert study.status == "finished"
+    uri = f"sqlite:///{workspace.root}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert len(sync(workspace.root)) == 3
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 3}
 
 
 def test_a_full_disk_ends_the_study_and_with_more_room_it_goes_on(ray, taught: Workspace, small_disk):
