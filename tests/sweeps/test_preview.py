@@ -1,11 +1,13 @@
 """A preview says what a study would do, and leaves nothing behind."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selkd.config import Workspace
+from selkd.errors import UserError
 from selkd.sweeps.preview import Preview, preview
 
 SEARCHED: dict[str, Any] = {
@@ -52,3 +54,37 @@ def test_more_training_takes_longer(look: Any) -> None:
 def test_a_budget_of_hours_bounds_what_is_estimated(look: Any) -> None:
     found = look(budget={"hours": 1e-6})
     assert (found.hours, found.students) == (1e-6, None)
+
+
+@pytest.mark.parametrize("equal", ["epochs", "steps"])
+def test_policies_that_need_many_steps_are_previewed(look: Any, equal: str) -> None:
+    policy = {"policy": "el2n", "keep": 0.5, "rounds": 3, "equal": equal}
+    found = look(base={"training": {"epochs": 20}}, search={"selection.samples": {"choice": [policy]}})
+    assert (found.students, found.notes) == (2, [])
+    assert found.seconds_per_student > 0
+
+
+def test_a_sampled_candidate_that_cannot_be_trained_is_noted(look: Any) -> None:
+    sizes = {"training.batch_size": {"choice": [32, 100_000]}}
+    found = look(base={}, search=sizes, defaults=False)
+    assert len(found.candidates) == 2
+    assert [note for note in found.notes if "training.batch_size: 100000 is more than" in note]
+    with pytest.raises(UserError, match=r"none of 1 sampled candidates can be trained.*batch_size: 100000"):
+        look(base={}, search={"training.batch_size": {"choice": [100_000]}})
+
+
+def test_a_space_that_the_data_leave_empty_is_refused(look: Any) -> None:
+    """The forbidden combination names a subset, which is known only with the data."""
+    searched = {"task.categories": {"subset": {"size": 2, "among": ["one", "two", "three"]}}}
+    forbid = [{"task.categories": names} for names in (["one", "two"], ["one", "three"], ["two", "three"])]
+    with pytest.raises(UserError, match="the space has no candidate"):
+        look(base={}, search=searched, forbid=forbid)
+
+
+def test_students_at_once_are_those_whose_workers_fit(look: Any) -> None:
+    base = {"workers": {"count": 2, "cpus": 1, "device": "cpu"}}
+    search = {"student.width": {"choice": [4, 8]}}
+    cores = os.cpu_count() or 1
+    assert look(base=base, search=search).concurrent == max(cores, 2) // 2
+    assert look(base=base, search=search, concurrent=100).concurrent == max(cores, 2) // 2
+    assert look(base={}, search=search, concurrent=1).concurrent == 1

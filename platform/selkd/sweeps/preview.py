@@ -1,21 +1,25 @@
 """What a study would do: its size, some of its candidates, and how many students, hours and bytes it would take.
 
-Students are measured by training some of the sampled candidates for a few steps, without a record.
+Students are measured by training some of the sampled candidates for a few steps, without a record. They train on as
+many rows as they would, but on any rows: a policy that chooses them may need more steps before it can.
 """
 
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+import torch
 
 from selkd.config import RunConfig, Workspace
+from selkd.errors import UserError
 from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
 from selkd.sweeps.candidates import Parameters, Size
 from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.room import at_once
 from selkd.sweeps.space import SearchSpace
 from selkd.training.loop import Epoch
 from selkd.training.run import fit
@@ -61,10 +65,10 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     proposer = Proposer.of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
     notes: list[str] = []
-    measured = [_measured(space, parameters, workspace, notes) for parameters in drawn[:MEASURED]]
+    measured = _measured(space, drawn, workspace, notes)
     seconds = sum(one.seconds for one in measured) / len(measured)
     candidates = _fewest(space.budget.candidates, proposer.size.total)
-    concurrent = space.concurrent or os.cpu_count() or 1
+    concurrent = _concurrent(space, notes)
     twins = _twins(space, drawn, candidates)
     students = None if candidates is None else candidates * space.budget.seeds
     trained = None if students is None else students + twins
@@ -81,15 +85,36 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     )
 
 
-def _measured(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
+def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace, notes: list[str]) -> list[Measured]:
+    """The first sampled candidates that can be trained; why the others cannot is noted."""
+    if not drawn:
+        raise UserError(f"{space.name}: the space has no candidate. Widen the search, or forbid less.")
+    found: list[Measured] = []
+    refused: list[str] = []
+    for parameters in drawn:
+        try:
+            found.append(_trained(space, parameters, workspace, notes))
+        except UserError as error:
+            refused.append(str(error))
+        if len(found) == MEASURED:
+            break
+    if not found:
+        raise UserError(f"{space.name}: none of {len(drawn)} sampled candidates can be trained. {refused[0]}")
+    notes += [f"A sampled candidate cannot be trained: {reason}" for reason in refused]
+    return found
+
+
+def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
     config = space.config(parameters, space.seed)
     tree: dict[str, Any] = config.model_dump(mode="json")
     if config.teacher is not None and config.teacher not in TeacherRepository(workspace.teachers).names():
-        tree |= {"teacher": None, "objective": "cross-entropy", "selection": {}}
+        tree |= {"teacher": None, "objective": "cross-entropy"}
+        tree["selection"].pop("categories")
         notes.append(
             f"The teacher {config.teacher!r} is not taught yet: students were measured without it, "
             "and its own training is not counted."
         )
+    tree["selection"]["samples"] = {"policy": "all", "keep": config.selection.samples.keep}
     tree["training"] |= {"epochs": None, "steps": STEPS, "keep": "last"}
     tree["workers"] |= {"count": 1}
     speeds: list[float] = []
@@ -100,9 +125,8 @@ def _measured(space: SearchSpace, parameters: Parameters, workspace: Workspace, 
     began = time.perf_counter()
     setup, student = fit(RunConfig.model_validate(tree), workspace, Workers(), heard, keep=False)
     elapsed = time.perf_counter() - began
-    training, per_epoch = config.training, len(setup.batches())
-    steps = training.steps or per_epoch * (training.epochs or 1)
-    step = training.batch_size / speeds[-1]
+    steps, per_epoch = replace(setup, config=config).total_steps, len(setup.batches())
+    step = config.training.batch_size / speeds[-1]
     answered = len(setup.splits.validation) * max(math.ceil(steps / per_epoch) - len(speeds), 0)
     answered += len(setup.splits.test)
     seconds = elapsed + (steps - STEPS) * step + FORWARD * answered / speeds[-1] + CONCLUDING
@@ -113,6 +137,17 @@ def _bytes(parameters: int, setup: Any) -> int:
     """Three checkpoints of weights and momentum, the student, its predictions, and the rest."""
     rows = len(setup.splits.validation) + len(setup.splits.test)
     return 4 * parameters * (3 * 2 + 1) + 10 * rows * (setup.task.outputs + 3) + FILES
+
+
+def _concurrent(space: SearchSpace, notes: list[str]) -> int:
+    """Students at once, on this machine."""
+    config = RunConfig.model_validate(space.base)
+    cpus = math.ceil(config.workers.count * config.workers.cpus)  # Ray is started with as many at least
+    machine = {"CPU": max(os.cpu_count() or 1, cpus), "GPU": torch.cuda.device_count()}
+    found = at_once(config, [machine], space.concurrent)
+    if not found:
+        notes.append("Not even one student fits on this machine: lower workers.gpus or workers.count.")
+    return max(found, 1)
 
 
 def _twins(space: SearchSpace, drawn: list[Parameters], candidates: int | None) -> int:
