@@ -1,6 +1,6 @@
 """A study of 64 students against two plain processes that train the same ones without Ray, start-up apart.
 
-Both sides train, score and record every student, and bring it to MLflow. They take turns, 16 students at a time.
+Both sides train, score and record every student, and bring it to MLflow. They take turns, 16 students at a time; `python -m benchmarks.sweep_efficiency ROUNDS` for fewer rounds.
 Goal: the plain side's wall time over ours at least 0.90.
 """
 
@@ -70,9 +70,10 @@ def plain(folder: Path, space: SearchSpace) -> float:
 
 
 def main(arguments: list[str]) -> None:
+    rounds = int(arguments[0]) if arguments else ROUNDS
     ours, theirs = [], []
     with tempfile.TemporaryDirectory(prefix="selkd-bench-") as name:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for side in ("ours", "plain") if number % 2 else ("plain", "ours"):
                 folder = Path(name) / f"{side}-{number}"
                 folder.mkdir()
@@ -86,4 +87,8 @@ def main(arguments: list[str]) -> None:
                     ours.append(_sweeps.span(_sweeps.run(folder, content)))
             print(f"round {number + 1}: plain {theirs[-1]:.1f} s, study {ours[-1]:.1f} s", flush=True)
     ratio = statistics.median(theirs) / statistics.median(ours)
-    print(f"{ROUNDS} x {STUDENTS} students: plain over study, ratio of medians {ratio:.2f} (goal 0.90)")
+    print(f"{rounds} x {STUDENTS} students: plain over study, ratio of medians {ratio:.2f} (goal 0.90)")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
