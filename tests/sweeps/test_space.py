@@ -126,6 +126,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metrics": {"accuracy": "maximise"}}, "Did you mean 'validation/accuracy'"),
     ({"metrics": {"validation/auroc": "maximise"}}, "task.mode closed"),
     ({"metrics": {"test/accuracy": "maximise"}}, "nothing may be chosen. Use 'validation/accuracy'"),
+    ({"metrics": ["validation/acuracy"]}, "Did you mean 'validation/accuracy'"),
+    ({"metrics": [3]}, "metrics"),
+    ({"metrics": [["validation/nll"]]}, "metrics"),
     ({"metrics": {"validation/accuracy": "up"}}, "Valid: maximise, minimise"),
     ({"metrics": {"target/accuracy": "maximise"}}, "needs a target"),
     ({"target": ["three"]}, "does nothing"),
@@ -142,6 +145,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"budjet": {}}, "Did you mean 'budget'"),
     ({"base": {"objective": "selkd"}}, "base: teacher"),
     ({"base": "other.yaml"}, "only from a space in a file"),
+    ({"base": {"seed": 3}}, "base.seed: does nothing, .*Write seed beside base, or remove it"),
+    ({"base": {"name": "mine"}}, "base.name: does nothing, .*Write name beside base"),
+    ({"base": {"experiment": "mine"}}, "base.experiment: does nothing"),
     ({"teacher": {"name": "wise"}}, "is not the taught teacher 'wise'"),
     ({"name": "a b"}, "name"),
 ]
@@ -170,6 +176,31 @@ def test_a_forbidden_combination_makes_an_impossible_one_possible_to_search(spac
         forbid=[{"objective.student_columns": "batch", "objective.teacher_columns": "target"}],
     )
     assert found.candidates.size(lambda _: 0).total == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("validation/nll", {"validation/nll": "minimise"}),
+        ("validation/accuracy", {"validation/accuracy": "maximise"}),
+        (["gain/nll", "cost/parameters"], {"gain/nll": "minimise", "cost/parameters": "minimise"}),
+        ({"validation/nll": "maximize"}, {"validation/nll": "maximise"}),
+    ],
+    ids=str,
+)
+def test_a_metric_named_alone_has_its_usual_direction(space: Any, written: Any, meant: dict[str, str]) -> None:
+    assert space(metrics=written).metrics == meant
+
+
+def test_every_metric_has_a_usual_direction_that_somebody_chose() -> None:
+    """Whoever adds a metric says here which way is better."""
+    smaller = {name.rpartition("/")[2] for mode in ("closed", "open") for name in goals.known(mode)
+               if goals.directions(name)[name] == "minimise"}  # fmt: skip
+    larger = {name.rpartition("/")[2] for mode in ("closed", "open") for name in goals.known(mode)} - smaller
+    assert smaller == {"nll", "calibration_error", "fpr_at_95_tpr", "parameters", "multiply_adds", "latency_ms"}
+    answers = {"accuracy", "in_task_accuracy", "reject_recall", "balanced", "macro_f1"}
+    curves = {"auroc", "aupr", "oscr", "always_reject", "always_reject_balanced"}
+    assert larger == answers | {f"{name}_at_threshold" for name in answers} | curves
 
 
 def test_a_difference_names_keys_and_knows_what_is_harmless(space: Any) -> None:

@@ -16,6 +16,11 @@ from selkd.sweeps.samplers import CmaEs, GridSearch
 if TYPE_CHECKING:
     from selkd.sweeps.space import SearchSpace
 
+NOT_IN_BASE = {
+    "seed": "students' seeds begin at the space's own seed. Write seed beside base",
+    "name": "students are named after the study. Write name beside base",
+    "experiment": "a study's students go to the experiment of its name. Write name beside base",
+}
 DRAWS = 1000
 TRIED = 200
 NOT_SEARCHED = {
@@ -64,6 +69,9 @@ def refuse_on(space: "SearchSpace", categories: Sequence[str]) -> None:
 def _keys(space: "SearchSpace") -> None:
     if not space.search:
         raise ValueError("search: nothing is searched. Add a key, for example objective.* for its declared ranges.")
+    for key, reason in NOT_IN_BASE.items():
+        if key in space.base:
+            raise ValueError(f"base.{key}: does nothing, because {reason}, or remove it.")
     named = [("search", key) for key in space.search]
     named += [(f"search.{key}.when", parent) for key, one in space.search.items() for parent in one.when]
     named += [(f"forbid.{index}", key) for index, pairs in enumerate(space.forbid) for key in pairs]

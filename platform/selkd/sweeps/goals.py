@@ -19,6 +19,7 @@ from selkd.training.metrics import NAMES
 
 Direction = Literal["maximise", "minimise"]
 COSTS = ("parameters", "multiply_adds", "latency_ms")
+SMALLER_IS_BETTER = ("nll", "calibration_error", "fpr_at_95_tpr", *COSTS)
 TARGET = "target/accuracy"
 RECALL = "accuracy/"
 ONLY_AT_THE_END = "_at_threshold"
@@ -124,9 +125,16 @@ def front(points: Mapping[int, Sequence[float]], directions: Sequence[Direction]
 
 
 def directions(value: Any) -> Any:
-    """Metrics as users write them: both spellings of maximise, a list, or one name (then maximised)."""
-    named = {value: "maximise"} if isinstance(value, str) else value
+    """Metrics as users write them: with either spelling of a direction, or names alone, one or a list of them."""
+    names = [value] if isinstance(value, str) else value
+    alone = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    named = {name: _usual(name) for name in names} if alone else value
     if not isinstance(named, Mapping):
         return named
     spelling = {"maximize": "maximise", "minimize": "minimise"}
     return {name: spelling.get(str(direction), direction) for name, direction in named.items()}
+
+
+def _usual(name: str) -> Direction:
+    """The direction of a metric that is named alone."""
+    return "minimise" if name.rpartition("/")[2] in SMALLER_IS_BETTER else "maximise"
