@@ -1,6 +1,6 @@
 """What a space's `search` means: wildcards and `declared` become the parameters that components declare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from selkd.config import validate
 from selkd.errors import UserError, nearest
 from selkd.sweeps.candidates import Candidates
-from selkd.sweeps.components import declared, has, known_keys, owner
+from selkd.sweeps.components import components, declared, has, known_keys, owner
 from selkd.sweeps.parameters import KINDS, AnyParameter, kind_of
 from selkd.sweeps.tree import lookup
 
@@ -37,11 +37,24 @@ def _written(key: str, spec: Any) -> AnyParameter:
     if key.endswith("*"):
         raise ValueError(f"search.{key}: {spec!r} is not allowed for a wildcard. Write {DECLARED!r}.")
     try:
-        return validate(KINDS[kind_of(spec)], spec, f"search.{key}")  # pyright: ignore[reportReturnType]
+        parameter: AnyParameter = validate(KINDS[kind_of(spec)], spec, f"search.{key}")  # pyright: ignore
     except UserError as error:
         raise ValueError(str(error)) from None
     except ValueError as error:
         raise ValueError(f"search.{key}: {error}") from None
+    _refuse_what_names_no_component(key, parameter.values() or ())
+    return parameter
+
+
+def _refuse_what_names_no_component(key: str, values: Sequence[Any]) -> None:
+    """A component is chosen by a word, or as a group with that word."""
+    component = components().get(key) or owner(key)
+    if component is None or key not in (component.group, component.key):
+        return
+    for value in values:
+        name = value.get(component.tag) if key == component.group and isinstance(value, Mapping) else value
+        if not isinstance(name, str | None):
+            raise ValueError(f"search.{key}: {value!r} names nothing. Valid: {', '.join(component.members)}.")
 
 
 def _acting(search: Mapping[str, AnyParameter], base: Mapping[str, Any]) -> set[str]:
