@@ -26,7 +26,10 @@ from selkd.tracking import StudyRecord
 
 PAUSE = (4.0, 14.0)
 """Seconds between two faults, drawn uniformly."""
+BEFORE_IT_TRAINS = 0.2
+"""How often faults begin before a new driver's first student trains; always, and no student would ever train."""
 VICTIMS = ("driver", "trial", "raylet", "gcs", "interrupt", "torn ledger")
+MARKS = {"trial": "Trainable.train", "raylet": "raylet/raylet", "gcs": "gcs_server"}
 DRIVER = """
 import sys
 from pathlib import Path
@@ -87,6 +90,8 @@ def chaos(folder: Path, seconds: float, candidates: int, seed: int = 0) -> Repor
     while True:
         with _driver(script, file, workspace, folder / "driver.log") as driver:
             report.drivers += 1
+            if rng.random() > BEFORE_IT_TRAINS:
+                _until_it_trains(driver, workspace)
             while driver.poll() is None:
                 left = began + seconds - time.monotonic()
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -134,6 +139,21 @@ def _family(workspace: Workspace) -> list[psutil.Process]:
     return found
 
 
+def _until_it_trains(driver: "subprocess.Popen[bytes]", workspace: Workspace) -> None:
+    """Wait for the first process that trains a student, as long as the driver lives."""
+    while driver.poll() is None and not _processes(workspace, MARKS["trial"]):
+        time.sleep(0.5)
+
+
+def _processes(workspace: Workspace, mark: str) -> list[psutil.Process]:
+    found = []
+    for process in _family(workspace):
+        with contextlib.suppress(psutil.Error):
+            if mark in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def _strike(victim: str, driver: "subprocess.Popen[bytes]", workspace: Workspace) -> bool:
     """Do it; whether there was anything to do it to."""
     if victim == "interrupt":
@@ -147,12 +167,10 @@ def _strike(victim: str, driver: "subprocess.Popen[bytes]", workspace: Workspace
         driver.kill()
         driver.wait()
         return _tear(study_folder(workspace, "chaos") / "ledger.jsonl")
-    marks = {"trial": "Trainable.train", "raylet": "raylet/raylet", "gcs": "gcs_server"}
-    for process in _family(workspace):
+    for process in _processes(workspace, MARKS[victim]):
         with contextlib.suppress(psutil.Error):
-            if marks[victim] in " ".join(process.cmdline()):
-                process.kill()
-                return True
+            process.kill()
+            return True
     return False
 
 
