@@ -1,5 +1,6 @@
 """Samplers by name: inside the space, seeded, better than luck where they learn."""
 
+import inspect
 import math
 import statistics
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from selkd.errors import UserError
 from selkd.sweeps.proposals import Proposer
-from selkd.sweeps.samplers import SAMPLERS, built
+from selkd.sweeps.samplers import SAMPLERS, CmaEs, Gp, Nsga2, Sampler, Tpe, built
 
 NAMES = [sampler.model_fields["name"].default for sampler in SAMPLERS]
 SLOW = {"gp": pytest.mark.slow}
@@ -65,7 +66,7 @@ def test_a_sampler_is_named_alone_or_with_its_arguments(space: Any, name: str) -
     assert space(sampler=name) == space(sampler={"name": name})
 
 
-def test_arguments_reach_optuna_and_none_is_left_to_its_defaults(space: Any) -> None:
+def test_arguments_reach_optuna(space: Any) -> None:
     tpe = built(space(sampler={"name": "tpe", "startup": 3, "draws": 7}).sampler, 0, {})
     assert isinstance(tpe, optuna.samplers.TPESampler)
     assert (tpe._n_startup_trials, tpe._n_ei_candidates) == (3, 7)
@@ -73,6 +74,46 @@ def test_arguments_reach_optuna_and_none_is_left_to_its_defaults(space: Any) -> 
     nsga = built(space(sampler={"name": "nsga-ii", "population": 9}).sampler, 0, {})
     assert isinstance(nsga, optuna.samplers.NSGAIISampler)
     assert nsga._population_size == 9
+    cma = built(CmaEs(spread=0.3, population=5), 0, {})
+    assert isinstance(cma, optuna.samplers.CmaEsSampler)
+    assert (cma._sigma0, cma._popsize) == (0.3, 5)
+
+
+FUNCTIONS = {
+    "constraints_func", "gamma", "weights", "mutation", "crossover", "elite_population_selection_strategy",
+    "child_generation_strategy", "after_trial_strategy",
+}  # fmt: skip
+LEAVING = {
+    Tpe: {"consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "warn_independent_sampling"},
+    CmaEs: {"x0", "restart_strategy", "inc_popsize"},
+}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "optunas"),
+    [
+        (Tpe, optuna.samplers.TPESampler),
+        (Gp, optuna.samplers.GPSampler),
+        (CmaEs, optuna.samplers.CmaEsSampler),
+        (Nsga2, optuna.samplers.NSGAIISampler),
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_only_functions_and_what_optuna_removes_are_left_to_its_defaults(
+    sampler: type[Sampler], optunas: type[optuna.samplers.BaseSampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument that a new release of Optuna adds or gives up is noticed here."""
+    every = set(inspect.signature(optunas).parameters)
+    begin, given = optunas.__init__, set[str]()
+
+    def heard(self: Any, **arguments: Any) -> None:
+        given.update(arguments)
+        begin(self, **arguments)
+
+    monkeypatch.setattr(optunas, "__init__", heard)
+    built(sampler(), 0, {})
+    assert every - given - FUNCTIONS == LEAVING.get(sampler, set())
+    assert given <= every
 
 
 def test_tpe_beats_random_draws_on_a_quadratic(space: Any, proposer: Any) -> None:

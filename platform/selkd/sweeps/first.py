@@ -25,7 +25,7 @@ def first_points(space: "SearchSpace", draw: Pick) -> list[Parameters]:
 
 
 def _defaults(space: "SearchSpace", draw: Pick) -> list[Parameters]:
-    """The base configuration, and one candidate for every member of each searched component."""
+    """The base configuration, or the first ten combinations of the searched components' members."""
     named = [key for component in components().values() for key in (component.group, component.key)]
     searched = {key: space.search[key].values() or () for key in named if key in space.search}
     combinations = [dict(zip(searched, values, strict=True)) for values in product(*searched.values())]

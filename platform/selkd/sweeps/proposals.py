@@ -171,7 +171,10 @@ class Proposer:
         return value
 
     def _told_subsets(self, key: str) -> tuple[list[tuple[tuple[str, ...], float | None]], list[tuple[str, ...]]]:
-        """The subsets tried so far, with the first metric so that larger is better; and those still open."""
+        """The subsets tried so far, with the first metric so that larger is better; and those still open.
+
+        Failed and pruned ones have no value: they are not proposed again, and say nothing of others.
+        """
         told, pending = [], []
         inside = (one for number, one in self.past.items() if number not in self._outside)
         for one in (*self._warm, *inside):

@@ -1,4 +1,5 @@
-"""Samplers by name. Every argument is written out, because Optuna's defaults change between its releases.
+"""Samplers by name. Every number and flag is written out, because Optuna's defaults change between its releases.
+Left to Optuna are its functions and strategies, and the arguments that it is about to remove.
 
 `random`, `qmc` and `grid` never look at results, so their proposals are a function of (seed, number). The others are
 Optuna's, built anew for every proposal from (seed, number), so that nothing but what was told decides.
@@ -108,6 +109,10 @@ class CmaEs(Sampler):
             seed=seed,
             popsize=self.population,
             with_margin=True,
+            consider_pruned_trials=False,
+            use_separable_cma=False,
+            lr_adapt=False,
+            source_trials=None,
         )
 
 
@@ -156,7 +161,8 @@ class _OverRanges(optuna.samplers.CmaEsSampler):
 
 
 def built(sampler: Sampler, seed: int, ranges: Ranges) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler; `ranges` are those that all candidates have. Its experimental parts are pinned."""
+    """Optuna's sampler; `ranges` are those that all candidates have. Users cannot act on what it says of its parts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         return sampler.build(seed, ranges)

@@ -34,9 +34,9 @@ def propose(
     """The feasible subset to try next, in the data set's order; larger values are better.
 
     A pure function of its arguments: `seed` and `number` make the random stream, and the order of `told` and `pending`
-    has no effect. Subsets told without a value, or with one that is not finite, failed: they are not proposed again and
-    say nothing of others. Infeasible ones are ignored. Once every subset was told or is pending, the best by the mean
-    of its values is proposed again.
+    has no effect. Subsets told without a value (failed or pruned), or with one that is not finite, are not proposed
+    again and say nothing of others. Infeasible ones are ignored. Once every subset was told or is pending, the best by
+    the mean of its values is proposed again.
     """
     rng = np.random.default_rng([seed, number])
     values = _values(feasible, told)
