@@ -13,6 +13,7 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State, Trial
 from selkd.sweeps.stopping import Report
+from selkd.sweeps.studies import judged
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.tracking.record import End
 from selkd.tracking.study import Verdict
@@ -253,7 +254,8 @@ class Director:
 
     def _resume(self) -> None:
         """Rebuild the sampler from the ledger, and take in what ended while nobody wrote it down."""
-        self.proposer.restore([candidate.past for candidate in self.state.candidates.values()])
+        candidates = self.state.candidates.values()
+        self.proposer.restore([judged(self.space, self.state, candidate).past for candidate in candidates])
         for candidate in list(self.state.open.values()):
             try:
                 keys = {trial.key for trial in self._trials(candidate.parameters)}

@@ -53,7 +53,7 @@ def sweep(
         difference = _difference(record, space, changed)
         proposer = Proposer.of(space, workspace)
         if space.warm_start:
-            proposer.warm(past_of(space.warm_start, workspace))
+            proposer.warm(past_of(space.warm_start, workspace, space))
         _taught(space, workspace, on_teacher_epoch)
         resolved = space.model_dump(mode="json", by_alias=True)
         if State.of(record.ledger.events()).driver is not None:

@@ -157,13 +157,9 @@ def driven(folder: Path) -> bool:
         return False
 
 
-def past_of(name: str, workspace: Workspace, space: SearchSpace | None = None) -> list[Past]:
-    """The complete candidates of an earlier study, for a warm start of `space`, which judges them by its own metrics.
-
-    Without `space`, the earlier study's own space judges them.
-    """
+def past_of(name: str, workspace: Workspace, space: SearchSpace) -> list[Past]:
+    """The complete candidates of an earlier study, for a warm start of `space`, judged by its metrics."""
     earlier = Study.read(name, workspace)
-    space = space or earlier.space
     complete = [one for one in earlier.state.candidates.values() if one.verdict == "complete"]
     comparable = [one for one in (judged(space, earlier.state, one) for one in complete) if _measured(space, one)]
     if complete and not comparable:

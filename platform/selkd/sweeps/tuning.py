@@ -15,9 +15,9 @@ from ray.tune.search import Searcher
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.sweeps.director import Director
+from selkd.sweeps.room import at_once, needs, slots
 from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
-from selkd.training.setup import device_of
 
 PATIENCE = 30.0
 """Seconds that students have to reach the end of their epoch when a study is stopped."""
@@ -187,24 +187,19 @@ def _last_error(trial: Any) -> str:
 
 def _resources(config: RunConfig) -> dict[str, float]:
     """What the actor of a trial holds. With several workers it only waits, so it holds nothing that they need."""
-    workers = config.workers
-    if workers.count > 1:
-        return {"memory": 2**20}
-    return {"CPU": workers.cpus} | ({"GPU": workers.gpus} if device_of(config).type == "cuda" else {})
+    return {"memory": 2**20} if config.workers.count > 1 else dict(needs(config))
 
 
 def _room(ray: Any, config: RunConfig, wanted: int | None) -> int:
     """How many trials fit at once; refused at once where not even one does."""
-    workers = config.workers
-    need = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if device_of(config).type == "cuda" else {})
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for name, amount in need.items():
+    for name, amount in needs(config).items():
         most = max((node.get(name, 0) for node in nodes), default=0)
         if amount > most:
             key = f"workers.{name.lower()}s"
             raise UserError(f"{key}: {amount:g} a worker, and no node has more than {most:g}. Lower {key}.")
-    slots = sum(int(min(node.get(name, 0) / amount + 1e-9 for name, amount in need.items())) for node in nodes)
-    if slots < workers.count:
-        raise UserError(f"workers.count: {workers.count} workers do not fit: there is room for {slots}. Lower it.")
-    most = slots // workers.count
-    return min(wanted or most, most)
+    fitting = at_once(config, nodes, wanted)
+    if not fitting:
+        count, room = config.workers.count, slots(nodes, needs(config))
+        raise UserError(f"workers.count: {count} workers do not fit: there is room for {room}. Lower it.")
+    return fitting
