@@ -215,6 +215,8 @@ def test_a_difference_names_keys_and_knows_what_is_harmless(space: Any) -> None:
         'description: "" -> "longer"', "budget.candidates: 20 -> 80", "concurrent: null -> 3",
     ]  # fmt: skip
     assert before.difference(more).harmless
+    workers = space(budget={"candidates": 20}, base=before.base | {"workers": {"count": 2}})
+    assert before.difference(workers).harmless, "any number of workers gives the same student"
     assert before.difference(before) == ([], True)
     wider = space(search={"objective.epsilon": {"log": [0.5, 20]}})
     told = before.difference(wider)

@@ -19,7 +19,8 @@ from selkd.sweeps.settings import Budget, Settings, Stopping
 from selkd.sweeps.tree import lookup
 
 HARMLESS = ("budget.candidates", "budget.hours", "budget.student_hours", "concurrent", "description", "figures")
-"""Keys that may change between start and resume: no finished student is affected."""
+WORKERS = "base.workers."
+"""Keys that may change between start and resume, and the group of which any may: no student is affected."""
 
 
 class Difference(NamedTuple):
@@ -151,7 +152,7 @@ class SearchSpace(Settings):
         mine, theirs = (dict(_flat(space.model_dump(mode="json", by_alias=True))) for space in (self, other))
         changed = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
         lines = [f"{key}: {_told(mine, key)} -> {_told(theirs, key)}" for key in changed]
-        return Difference(lines, all(key in HARMLESS for key in changed))
+        return Difference(lines, all(key in HARMLESS or key.startswith(WORKERS) for key in changed))
 
 
 def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
