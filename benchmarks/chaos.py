@@ -222,7 +222,7 @@ def _told(state: State, number: int) -> Any:
 def main(arguments: list[str]) -> None:
     seconds, seed = (int(value) for value in (arguments + ["600", "0"][len(arguments) :]))
     with tempfile.TemporaryDirectory(prefix="selkd-chaos-") as folder:
-        report = chaos(Path(folder), seconds, candidates=max(8, seconds // 50), seed=seed)
+        report = chaos(Path(folder), seconds, candidates=max(8, seconds // 20), seed=seed)
     print(f"{report.seconds:.0f} s, {report.drivers} drivers, {report.trials} trials; faults: {dict(report.kills)}")
     print(f"trials lost {report.lost}, recorded twice {report.doubled}, left running in MLflow {report.left_running}")
     print(f"candidates that differ from the undisturbed study's: {report.different}")

@@ -20,6 +20,7 @@ from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
 from selkd.sweeps.studies import LOCK, STOP, Study, past_of, study_folder
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
+from selkd.tracking.record import LEDGER
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started
 from selkd.training.teach import refuse_another, teach
@@ -73,7 +74,9 @@ def _train(space: SearchSpace, record: StudyRecord, proposer: Proposer, workspac
     director = Director(space, record, proposer, workspace)
     state = director.state
     courier = Courier(tracking_uri(workspace.root), space.name)
-    courier.poke(record.folder)
+    for folder in (record.folder, *(workspace.runs / key for key in state.trials)):
+        if (folder / LEDGER).is_file():  # an earlier driver may have been killed before it delivered all
+            courier.poke(folder)
 
     def changed(key: str | None) -> None:
         if key is None and director.ending is None and (record.folder / STOP).exists():
