@@ -54,11 +54,8 @@ def test_a_student_of_kept_arrays_is_evaluated_later(mine: str, workspace: Works
 
 
 @pytest.fixture
-def ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A local cluster with a token of its own."""
-    (tmp_path / "token").write_text("0" * 32)
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+def ray() -> Iterator[None]:
+    """A local cluster."""
     with started(2):
         yield
 

@@ -24,14 +24,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One local cluster for this file, with a token of its own; its workers run in a copy of the source tree."""
+    """One local cluster for this file; its workers run in a copy of the source tree."""
     folder = tmp_path_factory.mktemp("ray")
-    (folder / "token").write_text("0" * 32)
     shutil.copytree(
         ROOT / "platform", folder / "tree" / "platform", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(folder / "token")}.items():
+        for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         import ray
 

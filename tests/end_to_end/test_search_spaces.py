@@ -38,14 +38,11 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def ray() -> Iterator[Any]:
     """One local cluster for this file."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        token = tmp_path_factory.mktemp("token") / "token"
-        token.write_text("0" * 64)
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
         from selkd.training.ray_entry import started
 
         with started(2) as running:

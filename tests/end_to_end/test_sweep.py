@@ -25,14 +25,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def ray() -> Iterator[Any]:
     """One local cluster of two CPUs for this file, whose dashboard frees what killed trials leave reserved."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        token = tmp_path_factory.mktemp("token") / "token"
-        token.write_text("0" * 64)
-        patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
         from selkd.training.ray_entry import started
 
         with started(2, dashboard=True) as running:
