@@ -5,7 +5,8 @@ import os
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_AUTH_TOKEN"] = "0" * 64  # one for all clusters of the session: a process reads its token once
+os.environ["RAY_AUTH_MODE"] = "token"  # a process reads both once, when it first imports Ray
+os.environ["RAY_AUTH_TOKEN"] = "0" * 64
 for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +24,9 @@ from selkd.training.run import Recording, ended_in, work
 from selkd.training.setup import device_of
 from selkd.training.workers import Workers
 
+AUTHENTICATION = "RAY_AUTH_MODE"
 ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
+    AUTHENTICATION: "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -44,7 +46,8 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
     With `dashboard`, what a killed trial leaves reserved is freed: Ray Train asks the dashboard's server whose it was.
     """
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        if name != AUTHENTICATION or "ray" not in sys.modules:  # Ray reads it when it is imported, and only then
+            os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
