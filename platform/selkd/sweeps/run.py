@@ -51,15 +51,16 @@ def sweep(
     )
     with holding(folder / LOCK, 2, busy):  # who only looks whether it is held lets go at once
         record = StudyRecord(folder)
-        difference = _difference(record, space, changed)
+        before = State.of(record.ledger.events())
+        difference = _difference(before, space, changed)
         proposer = Proposer.of(space, workspace)
         if space.warm_start:
             proposer.warm(past_of(space.warm_start, workspace, space))
         _taught(space, workspace, on_teacher_epoch)
         resolved = space.model_dump(mode="json", by_alias=True)
-        if State.of(record.ledger.events()).driver is not None:
+        if before.driver is not None:
             record.miss()
-        if not record.ledger.events():
+        if not before.space:
             record.begin(space.name, resolved, provenance())
         record.start(os.getpid(), socket.gethostname(), space.concurrent or 0)
         if difference:
@@ -111,6 +112,8 @@ def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]
     """Leave no trial running for ever: say of each that nobody trains any more how it stands."""
     settled = []
     for trial in state.trials.values():
+        if trial.status == "finished":  # its own record said so
+            continue
         own = TrialRecord(workspace.runs / trial.key)
         if own.status == "running":
             ended = trial.status if trial.status in ("pruned", "failed") else "stopped"
@@ -142,12 +145,11 @@ def _interrupts(director: Director) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _difference(record: StudyRecord, space: SearchSpace, changed: bool) -> list[str]:
+def _difference(state: State, space: SearchSpace, changed: bool) -> list[str]:
     """What changed since the study began. Refused, unless told: candidates of two spaces would be compared.
 
     What only says how much may be spent may change, and so may anything before the first candidate.
     """
-    state = State.of(record.ledger.events())
     if not state.space:
         return []
     difference = SearchSpace.model_validate(state.space).difference(space)

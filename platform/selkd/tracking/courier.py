@@ -32,8 +32,9 @@ class Courier:
     def poke(self, folder: Path) -> None:
         """Say that the ledger of a trial or study has grown; returns at once."""
         if folder not in self._known:  # so that a later `sync` knows where it was meant to go
-            ledger = Ledger(folder / LEDGER).id
-            Cursor.read(folder, self.uri, self.experiment, ledger).write(folder, self.uri)
+            cursor = Cursor.read(folder, self.uri, self.experiment, Ledger(folder / LEDGER).id)
+            if cursor.run_id is None:
+                cursor.write(folder, self.uri)
             self._known.add(folder)
         self._due[folder] = None
         self._poked.set()
