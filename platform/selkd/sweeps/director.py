@@ -79,17 +79,16 @@ class Director:
         """The shares of its training at which a student is still to report; twins are never stopped early."""
         if self.space.stopping is None or key in self._twins:
             return []
-        reported = {report.share for report in self.state.reports if report.key == key}
+        reported = {report.share for report in self._reports_beside(key) if report.key == key}
         return [share for share in self._bracket(key) if share not in reported]
 
     def _spent(self) -> bool:
         """Whether a budget is used up: candidates that began are finished, no new one begins."""
         budget = self.space.budget
-        hours, student_hours = (time.monotonic() - self._began) / 3600, self.state.student_seconds / 3600
         return (
             (budget.candidates is not None and len(self.state.candidates) >= budget.candidates)
-            or (budget.hours is not None and hours >= budget.hours)
-            or (budget.student_hours is not None and student_hours >= budget.student_hours)
+            or (budget.hours is not None and time.monotonic() - self._began >= 3600 * budget.hours)
+            or (budget.student_hours is not None and self.state.student_seconds >= 3600 * budget.student_hours)
         )
 
     def _propose(self) -> bool:
@@ -227,10 +226,7 @@ class Director:
                 self.state.apply(self.record.end_trial(trial.key, "pruned", {}, reason, 0.0))
 
     def _tell_values(self, candidate: Candidate) -> None:
-        students, twins = (
-            [self.state.trials[k].metrics for k in keys] for keys in (candidate.students, candidate.twins)
-        )
-        told = self.space.objective_values(students, twins)
+        told = self.space.objective_values(*self.state.metrics_of(candidate))
         values = dict(zip(self.space.metrics, told.values, strict=True))
         if told.finite:
             self._tell(candidate, "complete", values, told.constraints)

@@ -152,6 +152,11 @@ class State:
         """Seconds with a driver at work, up to `now` in seconds since 1970."""
         return self.seconds + (max(0.0, now - self.changed_at) if self.driver else 0.0)
 
+    def metrics_of(self, candidate: Candidate) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+        """What a candidate's students scored, and their twins."""
+        students, twins = ([self.trials[key].metrics for key in keys] for keys in (candidate.students, candidate.twins))
+        return students, twins
+
     @property
     def counts(self) -> dict[str, int]:
         """Trials by status."""

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from selkd.config import Workspace
-from selkd.errors import UserError, nearest
+from selkd.errors import Busy, CannotWrite, UserError, nearest
+from selkd.files import holding
 from selkd.sweeps import goals
 from selkd.sweeps.learner import importances
 from selkd.sweeps.pace import Pace, planned
@@ -110,8 +110,7 @@ def judged(space: SearchSpace, state: State, candidate: Candidate) -> Candidate:
     """The candidate with the values that its trials have in this space, which may have changed since it was told."""
     if candidate.verdict != "complete":
         return candidate
-    students, twins = ([state.trials[key].metrics for key in keys] for keys in (candidate.students, candidate.twins))
-    told = space.objective_values(students, twins)
+    told = space.objective_values(*state.metrics_of(candidate))
     values = {name: value for name, value in zip(space.metrics, told.values, strict=True) if math.isfinite(value)}
     return replace(candidate, values=values, constraints=told.constraints)
 
@@ -147,13 +146,12 @@ def driven(folder: Path) -> bool:
     """Whether somebody holds the study's lock."""
     if not folder.is_dir():
         return False
-    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        with lock:
+        with holding(folder / LOCK, 0, "busy"):
             return False
-    except Timeout:
+    except Busy:
         return True
-    except OSError:
+    except CannotWrite:
         return False
 
 

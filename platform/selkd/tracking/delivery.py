@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from selkd.errors import UserError
-from selkd.files import fingerprint, read_json, write_json
+from selkd.files import fingerprint, holding, read_json, write_json
 from selkd.tracking.ledger import Event, Ledger
 from selkd.tracking.provenance import without_password
 from selkd.tracking.record import LEDGER
@@ -47,29 +45,27 @@ def deliver(folder: Path, uri: str, experiment: str) -> int:
     """
     from selkd.tracking.projection import BEGINNINGS, find_or_create, is_active, project
 
-    try:
-        with FileLock(folder / "delivery.lock", timeout=PATIENCE):
-            ledger = Ledger(folder / LEDGER)
-            events = ledger.events()
-            cursor = Cursor.read(folder, uri, experiment, ledger.id)
-            first = next((e for e in events if e["event"] in BEGINNINGS), None)
-            if first is None or cursor.delivered >= len(events):
-                return 0
-            client = connect(uri)
-            place = experiment_id(client, uri, experiment, folder.absolute().parent.parent)
-            run_id = cursor.run_id
-            if run_id is None or not is_active(client, run_id):
-                run_id = find_or_create(client, place, first, ledger.id)
-                cursor = Cursor(experiment, ledger.id, 0, run_id)
-                cursor.write(folder, uri)
-            start = cursor.delivered
-            for portion in _portions(events[start:]):
-                project(client, place, run_id, folder, portion, events)
-                cursor.delivered += len(portion)
-                cursor.write(folder, uri)
-            return cursor.delivered - start
-    except Timeout:
-        raise UserError(f"{folder}: another process has been delivering it for {PATIENCE:.0f} s.") from None
+    busy = f"{folder}: another process has been delivering it for {PATIENCE:.0f} s."
+    with holding(folder / "delivery.lock", PATIENCE, busy):
+        ledger = Ledger(folder / LEDGER)
+        events = ledger.events()
+        cursor = Cursor.read(folder, uri, experiment, ledger.id)
+        first = next((e for e in events if e["event"] in BEGINNINGS), None)
+        if first is None or cursor.delivered >= len(events):
+            return 0
+        client = connect(uri)
+        place = experiment_id(client, uri, experiment, folder.absolute().parent.parent)
+        run_id = cursor.run_id
+        if run_id is None or not is_active(client, run_id):
+            run_id = find_or_create(client, place, first, ledger.id)
+            cursor = Cursor(experiment, ledger.id, 0, run_id)
+            cursor.write(folder, uri)
+        start = cursor.delivered
+        for portion in _portions(events[start:]):
+            project(client, place, run_id, folder, portion, events)
+            cursor.delivered += len(portion)
+            cursor.write(folder, uri)
+        return cursor.delivered - start
 
 
 def missing(folder: Path, uri: str, experiment: str) -> int:
