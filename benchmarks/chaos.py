@@ -77,7 +77,7 @@ class Report:
     repeated_seconds: float = 0.0
 
 
-def chaos(folder: Path, seconds: float, candidates: int, seed: int = 0) -> Report:
+def chaos(folder: Path, seconds: float, candidates: int, seed: int = 0, pause: tuple[float, float] = PAUSE) -> Report:
     """Disturb a study for so many seconds, let it finish, and compare it."""
     import yaml
 
@@ -95,10 +95,10 @@ def chaos(folder: Path, seconds: float, candidates: int, seed: int = 0) -> Repor
             while driver.poll() is None:
                 left = began + seconds - time.monotonic()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    driver.wait(rng.uniform(*PAUSE) if left > 0 else None)
-                victim = rng.choice(VICTIMS)
-                if driver.poll() is None and left > 0 and _strike(victim, driver, workspace):
-                    report.kills[victim] += 1
+                    driver.wait(rng.uniform(*pause) if left > 0 else None)
+                if driver.poll() is None and left > 0:
+                    victims = rng.sample(VICTIMS, len(VICTIMS))
+                    report.kills[next(victim for victim in victims if _strike(victim, driver, workspace))] += 1
             if driver.returncode == 0 and State.of(_events(workspace)).finished:
                 break
             if time.monotonic() - began > seconds + 600:
