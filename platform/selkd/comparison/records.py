@@ -43,7 +43,7 @@ class Records:
     provenance: pd.DataFrame
     studies: Mapping[str, StudyInfo]
     excluded: pd.DataFrame
-    fetch: Callable[[str, str], Path | None] = lambda run, path: None  # noqa: E731
+    fetch: Callable[[str, str], Path | None] = lambda run, path: None
 
     def artifact(self, run: str, path: str) -> Path | None:
         """A file of a run, fetched once; nothing where the run has none."""
