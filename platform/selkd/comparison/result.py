@@ -1,0 +1,166 @@
+"""What a comparison found: levels, pairs, contrasts, the verdict, and what cannot be said."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from selkd.comparison.question import Plan, Question
+from selkd.comparison.records import Records
+
+ALL = "all groups"
+"""The name of the group that holds all others."""
+Format = Literal["table", "csv", "markdown", "latex"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric with its parts: the name that is reported, and the one by which settings were chosen."""
+
+    name: str  # as it was asked: "accuracy", "gain/accuracy", "cost/parameters"
+    reported: str  # "test/accuracy", "test gain/accuracy", "cost/parameters"
+    chosen_by: str  # "validation/accuracy", "validation gain/accuracy"
+    maximise: bool
+    share: bool  # between 0 and 1, so that differences are read in points of a hundred
+
+    @property
+    def unit(self) -> float:
+        """What one is shown as."""
+        return 100.0 if self.share else 1.0
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What the two sides of a pair share, and what was done with the other keys."""
+
+    shared: tuple[str, ...]  # keys that vary and are equal within a pair, seeds and splits included
+    groups: tuple[str, ...]  # those of them that make groups
+    tuned: tuple[str, ...]  # keys that vary and were chosen on validation, for each level and group
+    clusters: str | None  # what pairs that are no luck of their own have in common; none where every pair stands alone
+
+    @property
+    def words(self) -> str:
+        """The pairing in a sentence or two."""
+        said = [f"A pair shares {_listed(self.shared)}."]
+        if self.tuned:
+            said.append(f"Chosen on validation for each level: {_listed(self.tuned)}.")
+        if self.clusters:
+            said.append(f"Pairs with the same {self.clusters} count as one.")
+        return " ".join(said)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two levels over their pairs. The difference is `level` less `against`, in the metric's own unit."""
+
+    group: str
+    level: str
+    against: str
+    pairs: int
+    clusters: int  # as many as pairs where every pair stands alone
+    difference: float  # the mean over pairs; NaN without pairs
+    median: float
+    low: float  # of the interval of the mean
+    high: float
+    p: float | None  # permutation of signs: what decides
+    wilcoxon: float | None
+    smallest: float | None  # p-value below which so many pairs cannot go
+    adjusted: float | None  # p after Holm's correction over the family
+    wins: int  # pairs in which `level` is better
+    ties: int
+    losses: int
+    dz: float | None  # standardised mean difference of pairs, corrected for small samples
+    rank_biserial: float | None
+    detectable: float | None  # the difference that so many pairs would tell with 80 % power
+    more: int | None  # pairs that are wanting to tell the difference that matters
+    better: str | None  # the better level, where that is told
+    notes: tuple[str, ...]  # why a number is missing
+
+    @property
+    def marks(self) -> str:
+        """Stars for the corrected p-value: 5 %, 1 %, 0.1 %; none where nothing is told."""
+        if self.better is None or self.adjusted is None:
+            return ""
+        return "*" * (1 + sum(self.adjusted < limit for limit in (0.01, 0.001)))
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Three levels or more at once: do any differ, and which mean ranks lie apart (Friedman, Nemenyi)?"""
+
+    blocks: int
+    friedman: float | None  # p-value
+    iman_davenport: float | None  # p-value
+    ranks: dict[str, float]  # mean rank by level, 1 is best
+    critical: float | None  # mean ranks further apart than this differ
+    alike: list[tuple[str, ...]]  # levels that are not told apart, the largest sets
+    note: str | None  # why a number is missing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer to a question, with everything that a table, a figure or a report shows.
+
+    levels: a row a (group, level): n, mean, median, low, high, deviation, validation, optimism, setting, settings,
+    budget, seconds, unequal (whether its budget differs), mark (told from the best or the baseline) and rank.
+    units: a row a pair's shared values, a column a level, with the reported metric.
+    trials: a row a run that was looked at: group, level, split, seed, subset, setting, value, validation, chosen.
+    left_out: study, key, run, reason.
+    """
+
+    question: Question
+    metric: Metric
+    pairing: Pairing
+    plan: Plan | None
+    look: int | None  # which of the plan's looks this is, from 1; none between looks and without a plan
+    records: Records
+    levels: pd.DataFrame
+    units: pd.DataFrame
+    trials: pd.DataFrame
+    contrasts: list[Contrast]
+    family: str  # over which contrasts p-values were corrected
+    overall: Overall | None
+    verdict: str
+    exploratory: bool
+    caveats: list[str]
+    left_out: pd.DataFrame
+
+    def leaderboard(self) -> pd.DataFrame:
+        """A row a group and level, the best first."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.frame(self)
+
+    def contrasts_table(self) -> pd.DataFrame:
+        """A row a contrast."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.contrasts(self)
+
+    def to_csv(self) -> str:
+        """The leaderboard for other programs: numbers in full."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.csv(self)
+
+    def to_markdown(self) -> str:
+        """The leaderboard for a page: the best in bold, mean +- deviation, stars."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.markdown(self)
+
+    def to_latex(self) -> str:
+        """The leaderboard for a paper (booktabs): the best in bold, mean +- deviation, stars."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.latex(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the trials, for machines."""
+        from selkd.comparison import leaderboard
+
+        return leaderboard.json(self)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "nothing that varies"
