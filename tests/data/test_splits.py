@@ -84,6 +84,14 @@ def test_categories_with_fewer_rows_than_asked_are_named_with_their_rows(
     assert line.endswith("b: 14 rows, c: 7 rows")
 
 
+def test_named_categories_alone_are_limited(dataset: Make) -> None:
+    data = dataset([40, 40, 40])
+    whole, limited = split(data, seed=2), split(data, seed=2, rows_per_category={data.categories[1]: 7})
+    counts = torch.bincount(limited.train.labels, minlength=3).tolist()
+    assert counts == [int((whole.train.labels == 0).sum()), 7, int((whole.train.labels == 2).sum())]
+    assert _ids(limited)[1:] == _ids(whole)[1:]
+
+
 @pytest.mark.parametrize(
     ("rows", "test", "shares", "message"),
     [
@@ -96,6 +104,8 @@ def test_categories_with_fewer_rows_than_asked_are_named_with_their_rows(
         ([10], None, {"validation": float("nan")}, "validation: nan is not a share"),
         ([10], None, {"test": 1.0}, "test: 1.0 is not a share"),
         ([10], None, {"rows_per_category": 0}, "rows_per_category: 0"),
+        ([10, 10], None, {"rows_per_category": {"a": 0}}, "rows_per_category: 0"),
+        ([10, 10], None, {"rows_per_category": {"z": 3}}, "no category .z."),
     ],
 )
 def test_a_category_absent_from_a_part_and_bad_shares_are_refused(

@@ -153,6 +153,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"base": {"seed": 3}}, "base.seed: does nothing, .*Write seed beside base, or remove it"),
     ({"base": {"name": "mine"}}, "base.name: does nothing, .*Write name beside base"),
     ({"base": {"experiment": "mine"}}, "base.experiment: does nothing"),
+    ({"base": {"data": {"seed": 3}}, "budget": {"candidates": 2, "resplit": True}}, "budget.resplit gives each seed"),
+    ({"comparison": {"by": "objective.gama"}}, "comparison.by: 'objective.gama' is not searched"),
+    ({"comparison": {"by": "objective.alpha", "looks": [4, 8]}}, "the first is after budget.seeds, 1"),
+    ({"comparison": {"by": "objective.alpha", "looks": [8, 4]}}, "do not grow"),
+    ({"comparison": {"by": "objective.alpha", "within": ["data.rows"]}}, "comparison.within"),
     ({"teacher": {"name": "wise"}}, "is not the taught teacher 'wise'"),
     ({"name": "a b"}, "name"),
 ]
@@ -273,3 +278,19 @@ def test_the_known_metrics_are_those_that_runs_record(mode: str, tmp_path: Path,
 def test_the_front_is_what_nothing_beats() -> None:
     points = {0: [0.9, 100.0], 1: [0.8, 50.0], 2: [0.8, 60.0], 3: [0.95, 100.0], 4: [0.8, 50.0]}
     assert goals.front(points, ["maximise", "minimise"]) == [1, 3, 4]
+
+
+def test_seeds_split_the_data_anew_where_that_is_asked(file: Path) -> None:
+    parameters = {"objective.name": "kd", "student.width": 4}
+    for resplit, expected in ((False, [0, 0]), (True, [3, 4])):
+        space = SearchSpace.read(file, [f"budget.resplit={str(resplit).lower()}"])
+        configs = [space.config(parameters, seed) for seed in (3, 4)]
+        assert [config.data.seed for config in configs] == expected
+        assert [space.twin(config).data.seed for config in configs] == expected
+
+
+def test_a_declared_comparison_does_not_change_once_students_are_trained(file: Path) -> None:
+    before = SearchSpace.read(file, ["comparison.by=objective.name", "comparison.looks=[3, 6]"])
+    assert before.comparison is not None
+    assert before.comparison.looks == [3, 6]
+    assert not before.difference(SearchSpace.read(file, ["comparison.by=objective.name"])).harmless

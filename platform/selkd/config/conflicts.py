@@ -18,7 +18,7 @@ Conflict = tuple[str, BaseModel, tuple[str, ...], str, str]
 
 def refuse_what_cannot_act(config: "RunConfig") -> None:
     """Defaults are not refused: the record of a run holds them all."""
-    for group, settings, names, reason, remedy in _conflicts(config):
+    for group, settings, names, reason, remedy in conflicts(config):
         for name in names:
             field = type(settings).model_fields.get(name)
             if field is not None and (value := getattr(settings, name)) != field.default:
@@ -26,7 +26,8 @@ def refuse_what_cannot_act(config: "RunConfig") -> None:
                 raise ValueError(f"{key}: {value!r} does nothing with {reason}. Remove {key}, or set {remedy}.")
 
 
-def _conflicts(config: "RunConfig") -> Iterator[Conflict]:
+def conflicts(config: "RunConfig") -> Iterator[Conflict]:
+    """Keys that do nothing in this configuration, whatever their values."""
     objective, training = config.objective, config.training
     if getattr(objective, "parity", None):
         yield "objective", objective, NOT_OFFICIAL, f"objective.parity: {objective.parity}", "objective.parity=null"

@@ -29,31 +29,32 @@ nest by their dots; on the command line write `key=value`.
 
 def reference() -> str:
     """The page, in Markdown."""
-    parts = [HEADER, _table(_keys(RunConfig, ""))]
+    parts = [HEADER, table(keys(RunConfig, ""))]
     for group, registry in REGISTRIES.items():
         for name, component in registry.items():
-            fields = list(_keys(component.Settings, f"{group}."))
+            fields = list(keys(component.Settings, f"{group}."))
             parts += [
                 f"## {group}.{NAMED[group]}: {name}",
                 inspect.getdoc(component) or "",
-                _table(fields) if fields else NO_SETTINGS,
+                table(fields) if fields else NO_SETTINGS,
             ]
     for family in models.FAMILIES:
-        fields = list(_keys(family.settings, "student."))
+        fields = list(keys(family.settings, "student."))
         first, *others = family.names
         parts += [
             f"## student.model: {first}" + (" and its family" if others else ""),
             ", ".join(f"`{name}`" for name in family.names) + ".",
-            _table(fields) if fields else NO_SETTINGS,
+            table(fields) if fields else NO_SETTINGS,
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+def keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """Every key below a model: its dotted name, type, default and meaning."""
     for name, field in model.model_fields.items():
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel):
-            yield from _keys(nested, f"{prefix}{name}.")
+            yield from keys(nested, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _type(field), _default(field), field.description or ""
 
@@ -72,6 +73,8 @@ def _named(kind: Any) -> str:
         return " or ".join(f"`{value}`" for value in parts)
     if any(hasattr(part, "model_fields") for part in parts):
         return "see below"
+    if get_origin(kind) is dict:
+        return "group"
     if get_origin(kind) in (tuple, list):
         return f"list of {_named(parts[0])}"
     if parts:
@@ -88,7 +91,8 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value, default=str)}`"
 
 
-def _table(rows: Any) -> str:
+def table(rows: Any) -> str:
+    """Keys as a Markdown table."""
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [
         f"| `{key}` | {kind} | {default} | {meaning} |".replace("|  |", "| |") for key, kind, default, meaning in rows

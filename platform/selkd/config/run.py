@@ -23,6 +23,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
 class DataSettings(Settings):
     """Which rows there are, and how they are split and varied."""
 
@@ -41,8 +44,9 @@ class DataSettings(Settings):
         default=0.2, gt=0, lt=1, description="Share that tests, where the data have no official test split."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the splits and of the stored views; one a study.")
-    rows_per_category: int | None = Field(
-        default=None, ge=1, description="Training rows a category, when fewer are wanted."
+    rows_per_category: Count | Annotated[dict[str, Count], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Training rows a category, when fewer are wanted: one number, or one for each of some categories.",
     )
     memory_budget: int = Field(
         default=2 * 2**30,

@@ -1,13 +1,14 @@
 """Train, validation and test: stratified, seeded, and the official test split stays the test split."""
 
 import logging
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from selkd.data import draws
 from selkd.data.dataset import Dataset, Part, Rows, Splits
-from selkd.errors import UserError
+from selkd.errors import UserError, nearest
 
 SHOWN = 10
 
@@ -20,19 +21,19 @@ def split(
     validation: float = 0.1,
     test: float = 0.2,
     seed: int,
-    rows_per_category: int | None = None,
+    rows_per_category: int | Mapping[str, int] | None = None,
 ) -> Splits:
     """Parts in which every category keeps its share.
 
     `test` is a share of all rows, used only where there is no official test split; `validation` is a share of the
-    rows that are left. `rows_per_category` limits the training part; a larger limit keeps what a smaller one kept.
+    rows that are left. `rows_per_category` limits the training part, of every category or of those named; a larger
+    limit keeps what a smaller one kept.
     """
     shares = {"validation": validation} if dataset.test else {"validation": validation, "test": test}
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(f"{name}: {share} is not a share. It must lie between 0 and 1.")
-    if rows_per_category is not None and rows_per_category < 1:
-        raise UserError(f"rows_per_category: {rows_per_category} leaves nothing to train on. Give 1 or more.")
+    limits = _limits(dataset, rows_per_category)
     parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
     short: dict[str, int] = {}
     for category, rows in zip(dataset.categories, _shuffled_by_category(dataset, seed), strict=True):
@@ -40,13 +41,13 @@ def split(
         validating = _nearest_count(validation, len(rows) - held)
         counts = {"test": held, "validation": validating, "train": len(rows) - held - validating}
         _check(dataset, category, len(rows), {n: c for n, c in counts.items() if n in shares or n == "train"})
-        if counts["train"] < (rows_per_category or 0):
+        if counts["train"] < limits.get(category, 0):
             short[category] = counts["train"]
         for (name, _), own in zip(counts.items(), rows.split(list(counts.values())), strict=True):
-            parts[name].append(own[:rows_per_category] if name == "train" else own)
+            parts[name].append(own[: limits.get(category)] if name == "train" else own)
     if short:
         log.warning(
-            "%s: rows_per_category is %d, and fewer training rows are there, all of which are used: %s",
+            "%s: rows_per_category is %s, and fewer training rows are there, all of which are used: %s",
             dataset.name, rows_per_category, _shown(short),
         )  # fmt: skip
     index = {name: torch.cat(rows).sort().values for name, rows in parts.items()}
@@ -55,6 +56,19 @@ def split(
         Part(dataset.train, index["validation"]),
         _official(dataset, dataset.test) if dataset.test else Part(dataset.train, index["test"]),
     )
+
+
+def _limits(dataset: Dataset, rows: int | Mapping[str, int] | None) -> dict[str, int]:
+    """Training rows that the categories may have at most, where that is limited."""
+    limits = dict(rows) if isinstance(rows, Mapping) else dict.fromkeys(dataset.categories, rows)
+    for name, limit in limits.items():
+        if name not in dataset.categories:
+            raise UserError(
+                f"rows_per_category: {dataset.name} has no category {name!r}. {nearest(name, dataset.categories)}"
+            )
+        if limit is not None and limit < 1:
+            raise UserError(f"rows_per_category: {limit} leaves nothing to train on. Give 1 or more.")
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _shuffled_by_category(dataset: Dataset, seed: int) -> list[Tensor]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from selkd.config import RunConfig, validate
-from selkd.config.conflicts import _conflicts
+from selkd.config.conflicts import conflicts
 from selkd.errors import UserError
 from selkd.sweeps.components import components, has, owner
 from selkd.sweeps.parameters import AnyParameter, Choice, Grid, Subset, same
@@ -223,7 +223,7 @@ def _read(tree: dict[str, Any]) -> Situation:
         config = RunConfig.model_validate(tree)
     except ValueError:
         return Situation(with_components(tree), frozenset())
-    idle = {f"{group}.{name}" for group, _, names, _, _ in _conflicts(config) for name in names}
+    idle = {f"{group}.{name}" for group, _, names, _, _ in conflicts(config) for name in names}
     return Situation(config.model_dump(mode="json"), frozenset(idle))
 
 

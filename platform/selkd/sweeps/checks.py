@@ -12,6 +12,7 @@ from selkd.sweeps.candidates import Candidates, Parameters
 from selkd.sweeps.components import has, known_keys, owner
 from selkd.sweeps.parameters import AnyParameter, Choice, Subset
 from selkd.sweeps.samplers import CmaEs, GridSearch
+from selkd.sweeps.tree import lookup
 
 if TYPE_CHECKING:
     from selkd.sweeps.space import SearchSpace
@@ -45,6 +46,7 @@ def refuse_what_cannot_be(space: "SearchSpace") -> None:
     _forbidden(candidates, drawn)
     _sampler(space)
     _ends(space)
+    _plan(space)
 
 
 def refuse_on(space: "SearchSpace", categories: Sequence[str]) -> None:
@@ -72,6 +74,8 @@ def _keys(space: "SearchSpace") -> None:
     for key, reason in NOT_IN_BASE.items():
         if key in space.base:
             raise ValueError(f"base.{key}: does nothing, because {reason}, or remove it.")
+    if space.budget.resplit and lookup(space.base, "data.seed") is not None:
+        raise ValueError("base.data.seed: does nothing, because budget.resplit gives each seed its own. Remove one.")
     named = [("search", key) for key in space.search]
     named += [(f"search.{key}.when", parent) for key, one in space.search.items() for parent in one.when]
     named += [(f"forbid.{index}", key) for index, pairs in enumerate(space.forbid) for key in pairs]
@@ -192,6 +196,17 @@ def _ends(space: "SearchSpace") -> None:
         infinite = any(Candidates.continuous(parameter) for parameter in space.search.values())
         if infinite or any(isinstance(parameter, Subset) for parameter in space.search.values()):
             raise ValueError("budget: nothing ends this study. Give candidates, hours or student_hours.")
+
+
+def _plan(space: "SearchSpace") -> None:
+    plan, seeds = space.comparison, space.budget.seeds
+    if plan is None:
+        return
+    for place, key in (("by", plan.by), *(("within", key) for key in plan.within)):
+        if key not in space.search and not any(key.startswith(f"{group}.") for group in space.search):
+            raise ValueError(f"comparison.{place}: {key!r} is not searched. {nearest(key, space.search)}")
+    if plan.looks and plan.looks[0] != seeds:
+        raise ValueError(f"comparison.looks: the first is after budget.seeds, {seeds}, not {plan.looks[0]}.")
 
 
 def _written(parameters: Any) -> str:

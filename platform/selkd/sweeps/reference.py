@@ -8,12 +8,12 @@ from typing import get_args, get_origin
 
 from pydantic import BaseModel
 
-from selkd.config.reference import _keys, _table
+from selkd.config.reference import keys, table
 from selkd.files import write_bytes
 from selkd.sweeps.goals import Limit
 from selkd.sweeps.parameters import KINDS
 from selkd.sweeps.samplers import SAMPLERS, Tpe
-from selkd.sweeps.settings import Stopping
+from selkd.sweeps.settings import Plan, Stopping
 from selkd.sweeps.space import SearchSpace
 
 KEYS = "## Keys"
@@ -30,6 +30,7 @@ def reference() -> str:
     parts += ["### Parameters", "Each has `when`, too."]
     parts += [part for kind, cls in KINDS.items() for part in _titled(f"`{kind}`", cls, "when")]
     parts += ["### Constraints", _section(Limit)]
+    parts += ["### Comparison", inspect.getdoc(Plan) or "", _section(Plan)]
     parts += [
         part for cls in SAMPLERS for part in _titled(f"`sampler: {cls.model_fields['name'].default}`", cls, "name")
     ]
@@ -45,8 +46,8 @@ def _titled(title: str, cls: type[BaseModel], but: str) -> Iterator[str]:
 
 
 def _section(cls: type[BaseModel], but: str = "") -> str:
-    rows = [_row(cls, *row) for row in _keys(cls, "") if row[0] != but]
-    return _table(rows) if rows else ""
+    rows = [_row(cls, *row) for row in keys(cls, "") if row[0] != but]
+    return table(rows) if rows else ""
 
 
 def _row(cls: type[BaseModel], key: str, kind: str, default: str, meaning: str) -> tuple[str, str, str, str]:

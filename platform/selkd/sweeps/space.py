@@ -15,7 +15,7 @@ from selkd.sweeps.candidates import Candidates
 from selkd.sweeps.parameters import AnyParameter
 from selkd.sweeps.resolve import resolved_search
 from selkd.sweeps.samplers import AnySampler, Tpe
-from selkd.sweeps.settings import Budget, Settings, Stopping
+from selkd.sweeps.settings import Budget, Plan, Settings, Stopping
 from selkd.sweeps.tree import lookup
 
 HARMLESS = ("budget.candidates", "budget.hours", "budget.student_hours", "concurrent", "description", "figures")
@@ -65,6 +65,9 @@ class SearchSpace(Settings):
     first: list[dict[str, Any]] = Field(default=[], description="Parameters of the first candidates.")
     defaults: bool = Field(default=True, description="Whether the components' defaults are tried first, too.")
     warm_start: str | None = Field(default=None, description="A study whose candidates the sampler hears of first.")
+    comparison: Plan | None = Field(
+        default=None, description="What will be compared; declared beforehand, its verdict is not exploratory."
+    )
     figures: bool = Field(
         default=False, description="Whether every student's figures are drawn, which takes it half a second."
     )
@@ -124,6 +127,8 @@ class SearchSpace(Settings):
     def config(self, parameters: Mapping[str, Any], seed: int) -> RunConfig:
         """The run of a candidate with one seed; named after the study, so that equal parameters give equal keys."""
         tree = self.candidates.tree(parameters)
+        if self.budget.resplit:
+            tree["data"] = {**tree.get("data", {}), "seed": seed}
         return validate(RunConfig, tree | {"name": self.name, "experiment": self.name, "seed": seed}, self.name)
 
     def twin(self, config: RunConfig) -> RunConfig:
