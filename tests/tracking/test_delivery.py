@@ -12,6 +12,7 @@ from mlflow.entities import ViewType
 
 from selkd.errors import UserError
 from selkd.tracking import Ledger, TrialRecord, deliver, delivery, pending, tracking_uri
+from selkd.tracking.names import DELIVERED
 
 DELIVERER = """
 import sys
@@ -30,9 +31,10 @@ def the_run(uri: str, experiment: str = "tests") -> Any:
 
 
 def points(uri: str) -> list[tuple[str, int, int, float]]:
-    """Every point of the only run: name, step, time, value."""
+    """Every point of the only run: name, step, time, value. When it was delivered is no point of the trial's."""
     client, run = MlflowClient(uri), the_run(uri)
-    found = [p for name in run.data.metrics for p in client.get_metric_history(run.info.run_id, name)]
+    names = run.data.metrics.keys() - {DELIVERED}
+    found = [p for name in names for p in client.get_metric_history(run.info.run_id, name)]
     return sorted((p.key, p.step, p.timestamp, p.value) for p in found)
 
 

@@ -1,9 +1,7 @@
 """What each event of a ledger is in MLflow."""
 
-import hashlib
 import json
-import posixpath
-import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selkd.files import checksum
 from selkd.models.card import CARD
 from selkd.tracking.ledger import Event
+from selkd.tracking.names import DELIVERED, allowed
 from selkd.tracking.record import LEDGER
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ BEGINNINGS = ("begin", "study")
 """What the ledger of a trial, and that of a study, begin with."""
 TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "pruned": "KILLED"}
-MAX_NAME, MAX_VALUE = 250, 5000
+MAX_VALUE = 5000
 MAX_METRICS, MAX_OTHERS = 1000, 100
 
 
@@ -67,6 +66,8 @@ def project(
                 _log_params(client, run_id, _flat(event["config"]))
         case "study":
             _log_tags(client, run_id, event["tags"] | _flat(event["provenance"], "selkd.provenance."))
+        case "change":
+            _log_tags(client, run_id, event.get("tags", {}))
         case "start":
             client.update_run(run_id, status="RUNNING")
         case "told":
@@ -95,9 +96,10 @@ def _finish(
     step = max((e["step"] for e in events if e["event"] == "log" and e["n"] < event["n"]), default=-1) + 1
     if finished:
         _log_points(client, run_id, ((name, value, event["time"], step) for name, value in event["metrics"].items()))
-    if event["reason"]:
-        _log_tags(client, run_id, {"selkd.reason": event["reason"]})
+    _log_tags(client, run_id, {"selkd.status": event["status"], "selkd.reason": event["reason"] or ""})
     client.set_terminated(run_id, STATUS[event["status"]], end_time=event["time"])
+    now = time.time()
+    _log_points(client, run_id, iter([(DELIVERED, now, int(1000 * now), step)]))
     client.log_artifact(run_id, str(folder / LEDGER))
     if finished and (folder / STUDENT / CARD).is_file():
         from selkd.tracking.pyfunc import log_student
@@ -108,7 +110,7 @@ def _finish(
 def _log_points(client: "MlflowClient", run_id: str, points: Iterator[tuple[str, Any, int, int]]) -> None:
     from mlflow.entities import Metric
 
-    metrics = [Metric(_allowed(name), float(value), time, step) for name, value, time, step in points]
+    metrics = [Metric(allowed(name), float(value), time, step) for name, value, time, step in points]
     for start in range(0, len(metrics), MAX_METRICS):
         client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
 
@@ -116,7 +118,7 @@ def _log_points(client: "MlflowClient", run_id: str, points: Iterator[tuple[str,
 def _log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
     from mlflow.entities import Param
 
-    params = [Param(_allowed(key), value) for key, value in values.items()]
+    params = [Param(allowed(key), value) for key, value in values.items()]
     for start in range(0, len(params), MAX_OTHERS):
         client.log_batch(run_id, params=params[start : start + MAX_OTHERS])
 
@@ -124,7 +126,7 @@ def _log_params(client: "MlflowClient", run_id: str, values: Mapping[str, str]) 
 def _log_tags(client: "MlflowClient", run_id: str, values: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
-    tags = [RunTag(_allowed(key), value[:MAX_VALUE]) for key, value in values.items()]
+    tags = [RunTag(allowed(key), value[:MAX_VALUE]) for key, value in values.items()]
     for start in range(0, len(tags), MAX_OTHERS):
         client.log_batch(run_id, tags=tags[start : start + MAX_OTHERS])
 
@@ -146,11 +148,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             found[f"{prefix}{key}"] = text[:MAX_VALUE]
     return found
-
-
-def _allowed(name: str) -> str:
-    """`name` as MLflow takes it; when that changes it, a part of its checksum keeps it apart from others."""
-    clean = posixpath.normpath(re.sub(r"[^/\w.\- :]", "_", name)).lstrip("/.")
-    if clean == name and len(name) <= MAX_NAME:
-        return name
-    return f"{clean[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,5 +1,6 @@
 """The record of one study: its ledger, and the search space beside it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ class StudyRecord:
     def begin(self, name: str, space: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
         """The study begins with this resolved search space."""
         tags = {"selkd.kind": "study", "selkd.study": name, "mlflow.note.content": space.get("description") or ""}
+        tags |= _question(space)
         self.ledger.append(
             "study",
             key=f"study {name}",
@@ -36,7 +38,7 @@ class StudyRecord:
 
     def change(self, space: Mapping[str, Any], difference: Sequence[str]) -> None:
         """The search space is another one from here on."""
-        self.ledger.append("change", space=dict(space), difference=list(difference))
+        self.ledger.append("change", space=dict(space), difference=list(difference), tags=_question(space))
         self._keep(space)
 
     def _keep(self, space: Mapping[str, Any]) -> None:
@@ -53,6 +55,10 @@ class StudyRecord:
         return self.ledger.append(
             "candidate", number=number, parameters=dict(parameters), trials=[dict(trial) for trial in trials]
         )
+
+    def extend(self, number: int, trials: Sequence[Mapping[str, Any]]) -> Event:
+        """A candidate that was told gets more seeds; `trials` are all that it has then."""
+        return self.ledger.append("extend", number=number, trials=[dict(trial) for trial in trials])
 
     def launch(self, key: str) -> Event:
         """A trial is given to Ray."""
@@ -94,3 +100,13 @@ class StudyRecord:
     def stop(self, finished: bool, reason: str) -> Event:
         """No driver works on the study any more."""
         return self.ledger.append("stop", finished=finished, reason=reason)
+
+
+def _question(space: Mapping[str, Any]) -> dict[str, str]:
+    """What a study asks, as tags: what it judges by, what it varies, and the comparison declared beforehand."""
+    said = {
+        "metrics": space.get("metrics", {}),
+        "searched": list(space.get("search", {})),
+        "comparison": space.get("comparison"),
+    }
+    return {f"selkd.{name}": json.dumps(value, ensure_ascii=False) for name, value in said.items()}
