@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, data, demo, studies, sweep, train, use
+from selkd.cli import care, data, demo, promote, reproduce, studies, sweep, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -44,6 +44,8 @@ app.command(rich_help_panel=SEARCH)(studies.study)
 app.command(rich_help_panel=USE)(use.evaluate)
 app.command(rich_help_panel=USE)(use.predict)
 app.command(rich_help_panel=USE)(use.export)
+app.command(rich_help_panel=USE)(promote.promote)
+app.command(rich_help_panel=USE)(reproduce.reproduce)
 app.add_typer(data.app, name="data", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(care.doctor)
 app.command(rich_help_panel=CARE)(care.sync)

@@ -11,6 +11,7 @@ from selkd.tracking.student import REMEDY, StudentCard, columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.models import Model, ModelSignature
 
 NAME = "student"
@@ -24,7 +25,7 @@ def log_student(client: "MlflowClient", experiment: str, run_id: str, folder: Pa
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    model = _of_run(client, experiment, run_id)
+    model = logged_student(client, experiment, run_id)
     if model is None:
         model = client.create_logged_model(experiment, name=NAME, source_run_id=run_id, model_type="classifier")
     if model.status == "READY":
@@ -66,6 +67,7 @@ def signature(card: StudentCard) -> "ModelSignature":
     return ModelSignature(Schema([images]), Schema([ColSpec(kind, name) for name, kind in columns(card).items()]))
 
 
-def _of_run(client: "MlflowClient", experiment: str, run_id: str):
+def logged_student(client: "MlflowClient", experiment: str, run_id: str) -> "LoggedModel | None":
+    """The logged model of a run that is its student."""
     found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}' AND name = '{NAME}'")
     return found[0] if found else None
