@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from selkd.config import Workspace
-from selkd.sweeps.director import Director
+from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
@@ -307,3 +307,22 @@ def test_what_is_said_of_a_trial_afterwards_is_not_training_time(tmp_path: Path)
     time.sleep(0.3)
     record.finish("stopped", {}, "nobody trains it", late=True)
     assert record.seconds < 0.3
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("stop_after", [1, 10])
+def test_an_extended_candidate_trains_its_further_seeds_alone_and_is_told_again(bench, sampler, stop_after):
+    study = bench(sampler=sampler)
+    study.run()
+    before = told(study.state)
+    more = trials(study.space, study.state.candidates[1].parameters, 5)
+    study.record.extend(1, listed(trial for trial, _ in more))
+    again = bench(sampler=sampler)
+    new = again.run(trials=stop_after)
+    again = bench(sampler=sampler)  # as after a kill
+    new += again.run()
+    candidate = again.state.candidates[1]
+    assert sorted(again.state.trials[key].seed for key in new) == [2, 3, 4]
+    assert candidate.students == [trial.key for trial, _ in more]
+    assert candidate.values == {"validation/accuracy": pytest.approx(0.7)}
+    assert [row for row in told(again.state) if row[0] != 1] == [row for row in before if row[0] != 1]

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from selkd.config import RunConfig, Workspace
@@ -23,6 +23,23 @@ RETRIES = 3
 """How often a trial is taken up again that died without getting further."""
 REFUSALS = 20
 """Candidates in a row that no run can have, after which the space is at fault."""
+
+
+def trials(space: SearchSpace, parameters: Mapping[str, Any], seeds: int) -> list[tuple[Trial, RunConfig]]:
+    """The students of a candidate, and the cross-entropy twins they are measured against."""
+    found: list[tuple[Trial, RunConfig]] = []
+    for seed in range(space.seed, space.seed + seeds):
+        student = space.config(parameters, seed)
+        found.append((Trial(student.key, seed, "student", -1), student))
+        if space.needs_twin:
+            twin = space.twin(student)
+            found.append((Trial(twin.key, seed, "twin", -1), twin))
+    return found
+
+
+def listed(trials: Iterable[Trial]) -> list[dict[str, Any]]:
+    """Trials as the ledger names them with their candidate."""
+    return [{"key": trial.key, "seed": trial.seed, "role": trial.role} for trial in trials]
 
 
 class Director:
@@ -99,7 +116,7 @@ class Director:
             self._exhausted = True
             return False
         try:
-            trials = self._trials(parameters)
+            found = self._trials(parameters, self.space.budget.seeds)
         except UserError as error:
             self.state.apply(self.record.propose(number, parameters, []))
             self._tell(self.state.open[number], "failed", reason=str(error))
@@ -110,24 +127,17 @@ class Director:
                 )
             return True
         self._refused = 0
-        listed = [{"key": t.key, "seed": t.seed, "role": t.role} for t in trials]
-        self.state.apply(self.record.propose(number, parameters, listed))
+        self.state.apply(self.record.propose(number, parameters, listed(found)))
         candidate = self.state.candidates[number]
         self._twins.update(candidate.twins)
         self._wait_for(candidate)
         self._settle(candidate)
         return True
 
-    def _trials(self, parameters: dict[str, Any]) -> list[Trial]:
-        """The students of a candidate, and the cross-entropy twins they are measured against."""
-        found = []
-        for seed in range(self.space.seed, self.space.seed + self.space.budget.seeds):
-            student = self.space.config(parameters, seed)
-            configs = [student, self.space.twin(student)] if self.space.needs_twin else [student]
-            for role, config in zip(("student", "twin"), configs, strict=False):
-                self.configs[config.key] = config
-                found.append(Trial(config.key, seed, role, -1))
-        return found
+    def _trials(self, parameters: dict[str, Any], seeds: int) -> list[Trial]:
+        found = trials(self.space, parameters, seeds)
+        self.configs |= {config.key: config for _, config in found}
+        return [trial for trial, _ in found]
 
     def _wait_for(self, candidate: Candidate) -> None:
         known = self._given | set(self._waiting)
@@ -254,7 +264,8 @@ class Director:
         self.proposer.restore([judged(self.space, self.state, candidate).past for candidate in candidates])
         for candidate in list(self.state.open.values()):
             try:
-                keys = {trial.key for trial in self._trials(candidate.parameters)}
+                seeds = max(self.space.budget.seeds, len(candidate.students))  # an extended one has more
+                keys = {trial.key for trial in self._trials(candidate.parameters, seeds)}
             except UserError as error:
                 self._tell(candidate, "failed", reason=str(error))
                 continue

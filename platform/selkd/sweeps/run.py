@@ -14,7 +14,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import holding
 from selkd.models.teachers import TeacherRepository
-from selkd.sweeps.director import Director
+from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
@@ -37,11 +37,12 @@ def sweep(
     watch: Watch = lambda _: None,
     on_teacher_epoch: Callable[[Epoch], None] = lambda _: None,
     changed: bool = False,
+    seeds: Mapping[int, int] | None = None,
 ) -> Study:
     """Run the study of a search space; a study that was begun goes on.
 
     `watch` is shown the study's state now and then. With `changed`, a study goes on although its space is another one
-    than when it began.
+    than when it began. `seeds`: candidates that are to have more seeds than they have, and how many.
     """
     space, workspace = SearchSpace.of(space), workspace or Workspace.default()
     folder = study_folder(workspace, space.name)
@@ -65,6 +66,9 @@ def sweep(
         record.start(os.getpid(), socket.gethostname(), space.concurrent or 0)
         if difference:
             record.change(resolved, difference)
+        for number, count in (seeds or {}).items():
+            more = trials(space, before.candidates[number].parameters, count)
+            record.extend(number, listed(trial for trial, _ in more))
         (folder / STOP).unlink(missing_ok=True)
         _train(space, record, proposer, workspace, watch)
     return Study.read(space.name, workspace)

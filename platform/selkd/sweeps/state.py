@@ -101,7 +101,9 @@ class State:
             case "missed":
                 self.driver = None
             case "candidate":
-                self._proposed(event)
+                self._proposed(event, event["parameters"])
+            case "extend":  # to be told again, with the seeds that it gets now
+                self._proposed(event, self.candidates[event["number"]].parameters)
             case "launch" | "lost" | "report" | "trial":
                 self._about(self.trials[event["key"]], event)
             case "told":
@@ -126,13 +128,13 @@ class State:
                 trial.status, trial.reason, trial.seconds = event["status"], event["reason"], event["seconds"]
                 trial.metrics = {name: float(value) for name, value in event["metrics"].items()}
 
-    def _proposed(self, event: Event) -> None:
+    def _proposed(self, event: Event, parameters: dict[str, Any]) -> None:
         number = event["number"]
         keys: dict[str, list[str]] = {"student": [], "twin": []}
         for trial in event["trials"]:
             keys[trial["role"]].append(trial["key"])
             self.trials.setdefault(trial["key"], Trial(trial["key"], trial["seed"], trial["role"], number))
-        candidate = Candidate(number, event["parameters"], keys["student"], keys["twin"])
+        candidate = Candidate(number, parameters, keys["student"], keys["twin"])
         self.candidates[number] = self.open[number] = candidate
 
     def of_candidate(self, candidate: Candidate) -> list[Trial]:
