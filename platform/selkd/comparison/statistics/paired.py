@@ -60,10 +60,11 @@ def paired(differences: Sequence[float] | Floats, clusters: Clusters = None, *, 
             n=0, units=0, missing=lost, wins=0, ties=0, losses=0, exact=True, smallest_p=1.0, **nothing, **effects,
             reasons=reasons | dict.fromkeys([*nothing, *effects], why),
         )  # fmt: skip
-    values = _settled(given)
-    sums = np.bincount(unit, values).astype(np.float64)
-    means = _settled(sums / np.bincount(unit))
-    flips = flip_signs(_settled(sums), seed=seed)
+    largest = float(np.abs(given).max())
+    values = _settled(given, largest)
+    sums = _settled(np.bincount(unit, values).astype(np.float64), largest)
+    means = sums / np.bincount(unit)
+    flips = flip_signs(sums, seed=seed)
     ranked, why = _signed_ranks(means)
     reasons |= {name: why for name in ("wilcoxon_p", "rank_biserial") if why}
     dz, why = _dz(means)
@@ -91,16 +92,20 @@ def paired(differences: Sequence[float] | Floats, clusters: Clusters = None, *, 
     )
 
 
-def _settled(values: Floats) -> Floats:
-    """Values whose ties are exact: 0.93 - 0.92 and 0.92 - 0.91 differ in their last bits only."""
-    largest = float(np.abs(values).max())
-    return np.round(values / largest / ROUNDING) * ROUNDING * largest if largest else values
+def _settled(values: Floats, largest: float) -> Floats:
+    """Values with what rounding left of a zero taken off: 0.1 + 0.2 - 0.3 is a tie."""
+    return np.where(np.abs(values) < ROUNDING * largest, 0.0, values)
 
 
 def _signed_ranks(means: Floats) -> tuple[Floats, str]:
-    """Ranks of the absolute values with their signs, zeros ranked and then dropped (Pratt 1959)."""
-    ranked = stats.rankdata(np.abs(means)) * np.sign(means)
-    return ranked, "" if ranked.any() else "all differences are zero"
+    """Ranks of the absolute values with their signs, zeros ranked and then dropped (Pratt 1959).
+
+    0.93 - 0.92 and 0.92 - 0.91 differ in their last bits and share a rank.
+    """
+    sizes = np.abs(means)
+    if not sizes.any():
+        return sizes, "all differences are zero"
+    return stats.rankdata(np.round(sizes / sizes.max() / ROUNDING)) * np.sign(means), ""
 
 
 def _wilcoxon(means: Floats, ranked: Floats, seed: int) -> float:
@@ -117,7 +122,7 @@ def _dz(means: Floats) -> tuple[float, str]:
     """Cohen's dz: the mean difference in standard deviations of the differences (Cohen 1988, section 2.3.5)."""
     if len(means) < 2:
         return math.nan, "one unit has no deviation"
-    if means.min() == means.max():
+    if np.ptp(means) <= ROUNDING * np.abs(means).max():
         return math.nan, f"all differences are {'zero' if not means[0] else 'equal'}: they have no deviation"
     return float(means.mean() / means.std(ddof=1)), ""
 
