@@ -1,13 +1,27 @@
 """Which level of a factor is better, and is that more than luck?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pandas as pd
+
+from selkd.comparison import caveats, levels, looks, pairing, verdict
+from selkd.comparison.choosing import choose, few_seeds, without_doubles
+from selkd.comparison.contrasts import MOST_WITHIN, Contrasts, pairs_of, refuse_many
+from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolve
 from selkd.comparison.question import ALPHA, Plan, Question
-from selkd.comparison.records import Records, Watch
-from selkd.comparison.result import Comparison, Contrast, Metric, Overall, Pairing
+from selkd.comparison.records import Records, Watch, read_records
+from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
+from selkd.comparison.values import metric_of, observed
+from selkd.comparison.words import ABSENT, counted, text
 from selkd.config.workspace import Workspace
+from selkd.errors import UserError, nearest
+from selkd.tracking.server import tracking_uri
 
-__all__ = ["Comparison", "Contrast", "Metric", "Overall", "Pairing", "Plan", "Question", "answer", "compare"]
+__all__ = ["Comparison", "Contrast", "Metric", "Overall", "Pairing", "Plan", "Question", "answer", "compare", "read"]
+
+MATTERS = 0.01
+"""The difference of a share whose power is told where none was named: one point."""
 
 
 def compare(
@@ -25,9 +39,203 @@ def compare(
     watch: Watch = lambda done, total: None,
 ) -> Comparison:
     """Compare the levels of `by` over the trials of studies, as MLflow holds them."""
-    raise NotImplementedError
+    records = read(studies, workspace, uri, fresh=fresh, watch=watch)
+    return answer(records, Question(by, metric, baseline, tuple(within), difference, alpha))
+
+
+def read(
+    studies: str | Sequence[str],
+    workspace: Workspace | None = None,
+    uri: str | None = None,
+    *,
+    fresh: bool = False,
+    watch: Watch = lambda done, total: None,
+) -> Records:
+    """The records of studies, by way of the workspace's cache."""
+    workspace = workspace or Workspace.default()
+    names = [studies] if isinstance(studies, str) else list(studies)
+    return read_records(
+        names, uri or tracking_uri(workspace.root), workspace.root / "comparisons", fresh=fresh, watch=watch
+    )
 
 
 def answer(records: Records, question: Question) -> Comparison:
     """The comparison that a question asks of these records."""
-    raise NotImplementedError
+    question, plan = _resolved(records, question)
+    metric = metric_of(records, question)
+    runs, reasons = _asked(records, question)
+    names = column(records, question.by, runs)
+    order = in_order(sorted(set(names)))
+    question = replace(question, baseline=_baseline(question, order))
+    refuse_many(question.by, order)
+
+    varying = labels(records, runs)
+    heaps = pairing.heaps(varying, names, question.by, question.within)
+    values, missing = observed(records, metric, runs)
+    told = records.trials.loc[runs]
+    trials = pd.concat([told[["study", "key", "candidate", "ended"]], pairing.placed(varying, heaps), values], axis=1)
+    trials = trials.assign(level=names, subset=told["categories"].astype(str))
+    trials, doubled = without_doubles(trials)
+    trials, best, unchosen = choose(trials, metric)
+
+    units, subsets = pairing.units(trials, order)
+    units, subsets = units.dropna(how="all"), subsets.loc[units.dropna(how="all").index]
+    pairing.refuse_raw(metric, question.by, subsets)
+    kind = pairing.clustering(subsets, question.by)
+    described = pairing.described(heaps, kind)
+    sources = trials.drop_duplicates("cell").set_index("cell")["source"]
+    matters = question.difference or (MATTERS if metric.share else None)
+    contrasts = Contrasts(question, metric, units, subsets, sources, kind, matters)
+
+    shown = levels.table(trials, best, _level_clusters(contrasts, trials, order), records, metric, question)
+    ranked = _ranked(units, order, metric)
+    found, family, sizes = _families(contrasts, pairs_of(question, ranked), trials)
+    seeds = trials.loc[trials["chosen"], "seed"].nunique()
+    deviation = looks.deviation(question, plan, seeds)
+    look = None
+    if deviation is None and plan is not None and plan.looks:
+        look = plan.looks.index(seeds) + 1
+        primary = looks.judged([one for one in found if one.group == ALL], contrasts, plan, look)
+        inside = looks.judged([one for one in found if one.group != ALL], contrasts, plan, look)
+        found = [*primary, *inside]
+        family += (
+            f" Held against look {look} of {len(plan.looks)} ({plan.spending} spending of {plan.question.alpha:g})."
+        )
+    shown = levels.marked(shown, found, question.baseline)
+    overall = contrasts.overall(ranked)
+    left_out = _left_out(records, trials, pd.concat([reasons, missing, doubled, unchosen]))
+
+    words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters)
+    said = [
+        *caveats.few_pairs(found, sizes, question, described.unit),
+        *caveats.luck(units, kind),
+        *caveats.unpaired(units, heaps, varying, names),
+        *few_seeds(best),
+        *caveats.tuning(shown, metric),
+        *caveats.budgets(shown),
+        *caveats.meaning(question, metric, records),
+        *caveats.odd(shown),
+        *caveats.origins(records, trials.index[trials["chosen"]]),
+        *caveats.left_out(left_out),
+    ]
+    return Comparison(
+        question=replace(question, metric=metric.name),
+        metric=metric,
+        pairing=described,
+        plan=plan,
+        look=look,
+        records=records,
+        levels=shown,
+        units=units,
+        trials=trials,
+        contrasts=found,
+        family=family,
+        overall=overall,
+        verdict=f"{words} {_standing(deviation, plan, look)}",
+        exploratory=deviation is not None,
+        caveats=list(dict.fromkeys(said)),
+        left_out=left_out,
+    )
+
+
+def _resolved(records: Records, question: Question) -> tuple[Question, Plan | None]:
+    """The question with its keys in full and the plan's answers to what it leaves open, and the plan."""
+    by = resolve(records, question.by, "by")
+    within = tuple(resolve(records, key, "within") for key in question.within)
+    if by in ("seed", "data.seed"):
+        raise UserError(f"by: {by} is luck, of which pairs are made. Ask about a key that was chosen.")
+    if by in within:
+        raise UserError(f"within: {by} is what is compared. Remove it from one of them.")
+    if not 0 < question.alpha < 0.5:
+        raise UserError(f"alpha: {question.alpha} is no error rate. Give a number such as 0.05.")
+    plan = looks.declared(records)
+    asked = replace(question, by=by, within=within)
+    if question.metric is not None:
+        asked = replace(asked, metric=metric_of(records, asked).name)
+    return looks.as_declared(asked, plan), plan
+
+
+def _asked(records: Records, question: Question) -> tuple[pd.Index, pd.Series]:
+    """The runs that the question is about, and why others are not.
+
+    Twins belong to the gains of their students; where objectives are compared they are cross-entropy students.
+    """
+    trials = records.trials
+    level = column(records, question.by, trials.index)
+    twin = (trials["role"] == "twin") & (not question.by.startswith(OBJECTIVE))
+    reasons = pd.Series(f"it has no {question.by}", index=trials.index[(level == ABSENT) & ~twin], dtype=object)
+    return trials.index[(level != ABSENT) & ~twin], reasons
+
+
+def _baseline(question: Question, order: Sequence[str]) -> str | None:
+    if question.baseline is None or question.baseline in order:
+        return question.baseline
+    written = {text(float(level)) if _numeric(level) else level: level for level in order}
+    given = text(float(question.baseline)) if _numeric(question.baseline) else question.baseline
+    if given in written:
+        return written[given]
+    raise UserError(
+        f"baseline: {question.baseline!r} is no value of {question.by}. {nearest(question.baseline, order)}"
+    )
+
+
+def _numeric(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _level_clusters(contrasts: Contrasts, trials: pd.DataFrame, order: Sequence[str]) -> pd.Series:
+    """Of each trial the cluster that its level's interval is resampled by."""
+    index = pd.MultiIndex.from_frame(trials[pairing.UNIT])
+    found = pd.Series(index=trials.index, dtype=object)
+    for level in order:
+        mine = (trials["level"] == level).to_numpy()
+        names = pairing.cluster_names(contrasts.kind, contrasts.subsets, contrasts.sources, [level])
+        found[mine] = names.reindex(index[mine]).to_numpy()
+    return found
+
+
+def _ranked(units: pd.DataFrame, order: Sequence[str], metric: Metric) -> list[str]:
+    """Levels by their means over the pairs that all have, or over their own."""
+    whole = units.dropna()
+    means = (whole if len(whole) else units).mean()
+    return sorted(order, key=lambda level: (-means[level] if metric.maximise else means[level], order.index(level)))
+
+
+def _families(
+    contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame
+) -> tuple[list[Contrast], str, int]:
+    """Contrasts over all groups, then within each; what p-values were corrected over; and the first family's size."""
+    found = contrasts.family(pairs, [ALL]) if pairs else []
+    family = f"p-values are corrected (Holm) over {counted(len(found), 'contrast')}"
+    inside = [group for group in dict.fromkeys(trials["group"]) if group != ALL]
+    if not inside:
+        return found, f"{family}.", len(found)
+    count = len(pairs) * len(inside)
+    family += " over all groups"
+    if count > MOST_WITHIN:
+        return found, f"{family}; the {count:,} within single groups are too many to make.", len(found)
+    family += f", and apart from these over {counted(count, 'contrast')} within single groups."
+    return [*found, *contrasts.family(pairs, inside)], family, len(found)
+
+
+def _standing(deviation: str | None, plan: Plan | None, look: int | None) -> str:
+    if deviation is not None:
+        return f"Exploratory: {deviation}."
+    if look is None or plan is None:
+        return "Confirmatory: this comparison was declared before the study began."
+    return f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
+
+
+def _left_out(records: Records, trials: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+    """Every run that is not in the numbers, with its reason; settings that were not chosen are no such runs."""
+    reasons = reasons[~reasons.index.duplicated()]
+    mine = reasons[[run not in trials.index or trials["chosen"].get(run, True) or "choose" in reason
+                    for run, reason in reasons.items()]]  # fmt: skip
+    told = records.trials.loc[mine.index, ["study", "key"]]
+    here = told.assign(run=mine.index, reason=mine).reset_index(drop=True)
+    frames = [frame for frame in (records.excluded, here) if len(frame)]
+    return pd.concat(frames, ignore_index=True)[["study", "key", "run", "reason"]] if frames else here

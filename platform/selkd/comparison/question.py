@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selkd.comparison.statistics.sequential import Spending
+
 ALPHA = 0.05
 POWER = 0.8
 """The chance with which a difference that is there should be told."""
@@ -13,7 +15,7 @@ POWER = 0.8
 class Question:
     """Which levels of which factor differ, on which metric."""
 
-    by: str  # a configuration key, a group of keys, or "study"
+    by: str  # a configuration key, or "study"
     metric: str | None = None  # without a part: reported on test, chosen on validation
     baseline: str | None = None  # the level that all others are compared with; all pairs when absent
     within: tuple[str, ...] = ()  # keys that make groups of their own instead of being tuned away
@@ -25,26 +27,20 @@ class Question:
 class Plan:
     """What a study declared before it began: the question, and after how many seeds it is asked."""
 
-    by: str
-    metric: str
-    baseline: str | None
-    difference: float | None
-    looks: tuple[int, ...]  # seeds at which the verdict is read
-    alpha: float = ALPHA
+    question: Question
+    looks: tuple[int, ...]  # seeds at which the verdict is read; without any, once
+    spending: Spending
 
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> "Plan":
         """The plan as a study's run records it."""
-        looks = declared.get("looks") or ()
-        return cls(
+        question = Question(
             by=str(declared["by"]),
-            metric=str(declared["metric"]),
+            metric=declared.get("metric"),
             baseline=declared.get("baseline"),
+            within=tuple(declared.get("within") or ()),
             difference=declared.get("difference"),
-            looks=tuple(int(look) for look in ([looks] if isinstance(looks, int) else looks)),
             alpha=float(declared.get("alpha") or ALPHA),
         )
-
-    def answers(self, question: Question) -> bool:
-        """Whether this is the question that was declared."""
-        return (self.by, self.metric, self.baseline) == (question.by, question.metric, question.baseline)
+        looks = tuple(int(look) for look in declared.get("looks") or ())
+        return cls(question, looks, declared.get("spending") or "obrien-fleming")

@@ -1,16 +1,17 @@
 """What a comparison found: levels, pairs, contrasts, the verdict, and what cannot be said."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
+from selkd.comparison import leaderboard
 from selkd.comparison.question import Plan, Question
 from selkd.comparison.records import Records
+from selkd.comparison.words import listed, visible
 
-ALL = "all groups"
-"""The name of the group that holds all others."""
-Format = Literal["table", "csv", "markdown", "latex"]
+ALL = "all"
+"""The group that holds all others, and the only one where nothing makes groups."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,25 @@ class Metric:
     """A metric with its parts: the name that is reported, and the one by which settings were chosen."""
 
     name: str  # as it was asked: "accuracy", "gain/accuracy", "cost/parameters"
-    reported: str  # "test/accuracy", "test gain/accuracy", "cost/parameters"
-    chosen_by: str  # "validation/accuracy", "validation gain/accuracy"
-    maximise: bool
+    reported: str  # "test/accuracy", "gain/test/accuracy", "cost/parameters"
+    chosen_by: str  # "validation/accuracy", "gain/validation/accuracy"
+    maximise: bool  # whether more of what is reported is better
+    choose_highest: bool  # whether more of what settings are chosen by is better
     share: bool  # between 0 and 1, so that differences are read in points of a hundred
 
     @property
     def unit(self) -> float:
         """What one is shown as."""
         return 100.0 if self.share else 1.0
+
+    @property
+    def words(self) -> str:
+        """`test accuracy`, `gain in test accuracy over cross-entropy`, `parameters`."""
+        part, _, rest = self.reported.removeprefix("gain/").partition("/")
+        name, _, category = (rest or part).partition("/")
+        words = name.replace("_", " ") + (f" of {visible(category)}" if category else "")
+        named = words if part in ("cost", name) else f"{part} {words}"
+        return f"gain in {named} over cross-entropy" if self.reported.startswith("gain/") else named
 
 
 @dataclass(frozen=True)
@@ -36,16 +47,17 @@ class Pairing:
     shared: tuple[str, ...]  # keys that vary and are equal within a pair, seeds and splits included
     groups: tuple[str, ...]  # those of them that make groups
     tuned: tuple[str, ...]  # keys that vary and were chosen on validation, for each level and group
+    unit: str  # what counts as independent: "seed", "split" or "pair of subsets"
     clusters: str | None  # what pairs that are no luck of their own have in common; none where every pair stands alone
 
     @property
     def words(self) -> str:
         """The pairing in a sentence or two."""
-        said = [f"A pair shares {_listed(self.shared)}."]
+        said = [f"A pair shares {listed(self.shared) or 'nothing that varies'}."]
         if self.tuned:
-            said.append(f"Chosen on validation for each level: {_listed(self.tuned)}.")
+            said.append(f"Chosen on validation for each level: {listed(self.tuned)}.")
         if self.clusters:
-            said.append(f"Pairs with the same {self.clusters} count as one.")
+            said.append(f"Pairs with the same {self.clusters} count as one unit.")
         return " ".join(said)
 
 
@@ -76,6 +88,10 @@ class Contrast:
     better: str | None  # the better level, where that is told
     notes: tuple[str, ...]  # why a number is missing
 
+    def judged(self, adjusted: float | None, better: str | None) -> "Contrast":
+        """The same, with what the correction over the family leaves of it."""
+        return replace(self, adjusted=adjusted, better=better)
+
     @property
     def marks(self) -> str:
         """Stars for the corrected p-value: 5 %, 1 %, 0.1 %; none where nothing is told."""
@@ -102,9 +118,12 @@ class Comparison:
     """The answer to a question, with everything that a table, a figure or a report shows.
 
     levels: a row a (group, level): n, mean, median, low, high, deviation, validation, optimism, setting, settings,
-    budget, seconds, unequal (whether its budget differs), mark (told from the best or the baseline) and rank.
-    units: a row a pair's shared values, a column a level, with the reported metric.
-    trials: a row a run that was looked at: group, level, split, seed, subset, setting, value, validation, chosen.
+    budget, seconds, unequal (whether it spends more than others), mark (stars, against the baseline or the best) and
+    rank.
+    units: a row a pair, by group, cell (the group and its subset), split and seed; a column a level, with the reported
+    metric.
+    trials: a row a run that was looked at, by run: study, key, level, group, cell, split, seed, subset, setting, value,
+    validation, chosen (whether its setting was).
     left_out: study, key, run, reason.
     """
 
@@ -127,40 +146,24 @@ class Comparison:
 
     def leaderboard(self) -> pd.DataFrame:
         """A row a group and level, the best first."""
-        from selkd.comparison import leaderboard
-
         return leaderboard.frame(self)
 
     def contrasts_table(self) -> pd.DataFrame:
         """A row a contrast."""
-        from selkd.comparison import leaderboard
-
         return leaderboard.contrasts(self)
 
     def to_csv(self) -> str:
         """The leaderboard for other programs: numbers in full."""
-        from selkd.comparison import leaderboard
-
-        return leaderboard.csv(self)
+        return leaderboard.csv(self.leaderboard())
 
     def to_markdown(self) -> str:
-        """The leaderboard for a page: the best in bold, mean +- deviation, stars."""
-        from selkd.comparison import leaderboard
-
+        """The leaderboard for a page: the best in bold, mean ± deviation, stars."""
         return leaderboard.markdown(self)
 
     def to_latex(self) -> str:
-        """The leaderboard for a paper (booktabs): the best in bold, mean +- deviation, stars."""
-        from selkd.comparison import leaderboard
-
+        """The leaderboard for a paper (booktabs): the best in bold, mean ± deviation, stars."""
         return leaderboard.latex(self)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the trials, for machines."""
-        from selkd.comparison import leaderboard
-
-        return leaderboard.json(self)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "nothing that varies"
+        return leaderboard.as_json(self)

@@ -1,0 +1,141 @@
+"""What cannot be said, and what a reader should know before believing the numbers."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from selkd.comparison.factors import SOURCE, SPLIT
+from selkd.comparison.pairing import ENOUGH_SPLITS, Heaps, never_shared
+from selkd.comparison.question import Question
+from selkd.comparison.records import Records
+from selkd.comparison.result import Contrast, Metric
+from selkd.comparison.words import counted, listed, number
+
+OTHER_ROWS = ("task.mode", SOURCE, SPLIT, "data.test", "data.image_size")
+"""Factors whose levels are tested on other rows."""
+ORIGIN = {
+    "git.commit": "versions of the code",
+    "versions.selkd": "versions of selkd",
+    "versions.torch": "versions of torch",
+    "hardware.cpu": "kinds of processor",
+    "hardware.gpus": "kinds of GPU",
+}
+"""What should be the same for all trials, and what it is called."""
+
+
+def few_pairs(contrasts: Sequence[Contrast], family: int, question: Question, unit: str) -> Iterator[str]:
+    """Where so few pairs are there that no result could be told."""
+    smallest = [(one.smallest, one.clusters) for one in contrasts if one.smallest is not None and one.pairs]
+    if not smallest:
+        return
+    p, units = max(smallest)
+    if p > question.alpha:
+        yield f"{counted(units, unit)} cannot give a p-value below {p:.4g}: nothing can be told at {question.alpha:g}."
+    elif p * family > question.alpha:
+        yield (
+            f"{counted(units, unit)} cannot give a p-value below {p:.2g}, which Holm's correction over "
+            f"{counted(family, 'contrast')} may raise to {min(1.0, p * family):.2g}. A baseline makes fewer contrasts; "
+            "more seeds make smaller p-values."
+        )
+
+
+def luck(units: pd.DataFrame, kind: str | None) -> Iterator[str]:
+    """Of which chance the pairs speak."""
+    index = units.index.to_frame(index=False)
+    splits, seeds = index["split"].nunique(), len(index.drop_duplicates(["split", "seed"]))
+    if len(index) and seeds == 1:
+        yield "There is one seed: nothing is known of luck."
+    if splits == 1:
+        yield "All students share one split of the data: the verdict speaks of training randomness only."
+    elif splits < ENOUGH_SPLITS and seeds > splits:
+        yield (
+            f"{splits} splits are too few to count as luck of their own ({ENOUGH_SPLITS} are needed): the verdict "
+            "speaks of training randomness on these splits."
+        )
+    if kind == "subsets":
+        yield (
+            "The levels' students know different categories, so a gain is compared, and pairs of the same two subsets "
+            "count as one. Where policies choose the same subset for every seed, give each seed its own split "
+            "(budget.resplit), or compare several sizes."
+        )
+
+
+def unpaired(units: pd.DataFrame, found: Heaps, labels: pd.DataFrame, levels: pd.Series) -> Iterator[str]:
+    """Where a pair lacks a side, and why."""
+    lacking = units.isna() & units.notna().any(axis=1).to_numpy()[:, None]
+    for level, count in lacking.sum().items():
+        if count:
+            yield f"{level} is missing in {counted(int(count), 'pair')} of {len(units)}."
+    if len(units.columns) > 1 and not (units.notna().sum(axis=1) > 1).any():
+        keys = never_shared(labels, levels, [key for key in (*found.group, *found.unit) if key in labels])
+        if keys:
+            yield f"No two levels share a value of {listed(keys)}, so nothing pairs."
+
+
+def tuning(levels: pd.DataFrame, metric: Metric) -> Iterator[str]:
+    """Unequal search, and the optimism of the best of several."""
+    tried = levels.groupby("level", sort=False)["settings"].max()
+    if tried.max() > 1 and tried.nunique() > 1:
+        shown = [f"{level} {count}" for level, count in tried.items()]
+        yield f"Settings tried are unequal ({listed(shown)}): more tries find better settings."
+    known = levels["optimism"].dropna()
+    if len(known) and known.abs().max() > 0:
+        top = levels.loc[known.abs().idxmax()]
+        size = number(float(top["optimism"]) * metric.unit, 1 if metric.share else 3)
+        points = " points" if metric.share else ""
+        yield (
+            f"Validation flatters what was chosen on it, by {size}{points} at most ({top['level']}, best of "
+            f"{top['settings']}); test values are free of that."
+        )
+    if levels["optimism"].isna().any():
+        yield "With one seed a setting, how much validation flatters the chosen ones is unknown."
+
+
+def budgets(levels: pd.DataFrame) -> Iterator[str]:
+    """Levels that spend more than others of their group."""
+    for group, mine in levels.groupby("group", sort=False):
+        more = mine[mine["unequal"]]
+        if len(more):
+            least = mine["budget"].min()
+            shown = [f"{row.level} {number(row.budget)}" for row in more.itertuples()]
+            inside = f" within {group}" if levels["group"].nunique() > 1 else ""
+            yield (
+                f"Budgets are unequal{inside}: {listed(shown)} rows trained on or scored, against {number(least)} of "
+                f"{mine.loc[mine['budget'].idxmin(), 'level']}."
+            )
+
+
+def meaning(question: Question, metric: Metric, records: Records) -> Iterator[str]:
+    """What the metric's values are read from."""
+    if metric.reported.startswith("validation/"):
+        yield "Values are of the validation rows, on which settings were chosen: they are optimistic."
+    if question.by in OTHER_ROWS:
+        yield f"Levels of {question.by} are tested on different rows: a difference may be one of the rows."
+    if len(records.studies) > 1 and question.by != "study" and "study" not in question.within:
+        yield f"Students of {counted(len(records.studies), 'study', 'studies')} are taken together."
+
+
+def origins(records: Records, runs: pd.Index) -> Iterator[str]:
+    """Trials that were not made alike."""
+    found = records.provenance.loc[runs]
+    for name, words in ORIGIN.items():
+        if name in found and (count := found[name].nunique(dropna=True)) > 1:
+            yield f"Trials come from {count} {words}."
+    for name, key in (("fingerprints.data", SOURCE), ("fingerprints.teacher", "teacher")):
+        if name in found and key in records.config:
+            kinds = found[name].astype(str).groupby(records.config.loc[runs, key].astype(str)).nunique()
+            for value in kinds.index[kinds > 1]:
+                yield f"{key} {value} is not the same for all trials: its content differs."
+
+
+def left_out(excluded: pd.DataFrame) -> Iterator[str]:
+    """How many runs are not in the numbers."""
+    if len(excluded):
+        yield f"{counted(len(excluded), 'run')} left out; the list says why."
+
+
+def odd(levels: pd.DataFrame) -> Iterator[str]:
+    """Levels of which one value is known."""
+    single = levels.loc[levels["n"] == 1, "level"]
+    if len(single) and levels["n"].max() > 1:
+        yield f"{listed(list(dict.fromkeys(single)))} has a single value: no deviation is known."

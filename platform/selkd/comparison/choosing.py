@@ -1,0 +1,71 @@
+"""Chosen on validation: for each level and cell the setting whose mean over seeds and splits is best."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from selkd.comparison.result import Metric
+from selkd.comparison.statistics import optimism
+from selkd.comparison.words import counted
+
+PLACE = ["level", "cell"]
+TRIAL = [*PLACE, "setting", "split", "seed"]
+
+
+def without_doubles(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """One run of each student, the last that ended; and why the others are left out."""
+    ordered = trials.sort_values("ended", kind="stable", na_position="first")
+    double = ordered.duplicated(TRIAL, keep="last")
+    kept = trials.loc[~double.reindex(trials.index)]
+    return kept, pd.Series("the same student is there again, and that run ended later", index=ordered.index[double])
+
+
+def choose(trials: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """The trials with `chosen`; of each level and cell what was chosen among what; and why runs are left out.
+
+    Only settings with as many seeds and splits as the fullest are compared: one lucky seed chooses nothing.
+    """
+    tried = trials.groupby(PLACE, sort=False)["setting"].transform("nunique")
+    unknown = (tried > 1) & trials["validation"].isna()
+    known = trials[~unknown]
+    means = known.groupby([*PLACE, "setting"], sort=False, as_index=False).agg(
+        seeds=("validation", "size"), validation=("validation", "mean"), candidate=("candidate", "min")
+    )
+    means["settings"] = means.groupby(PLACE, sort=False)["setting"].transform("size")
+    full = means[means["seeds"] == means.groupby(PLACE, sort=False)["seeds"].transform("max")]
+    full = full.assign(full=full.groupby(PLACE, sort=False)["setting"].transform("size"))
+    order = full.assign(loss=full["validation"] * (-1 if metric.choose_highest else 1))
+    best = order.sort_values(["loss", "candidate"], kind="stable").drop_duplicates(PLACE).set_index(PLACE)
+    wanted = pd.MultiIndex.from_frame(best.reset_index()[[*PLACE, "setting"]])
+    chosen = pd.MultiIndex.from_frame(trials[[*PLACE, "setting"]]).isin(wanted) & ~unknown.to_numpy()
+    reasons = pd.Series(
+        f"no {metric.chosen_by} to choose a setting by", index=trials.index[unknown.to_numpy()], dtype=object
+    )
+    best["optimism"] = [
+        _optimism(known, place, full, metric, bool(row.full > 1))
+        for place, row in zip(best.index, best.itertuples(), strict=True)
+    ]
+    return trials.assign(chosen=chosen), best, reasons
+
+
+def _optimism(known: pd.DataFrame, place: tuple[str, str], full: pd.DataFrame, metric: Metric, several: bool) -> float:
+    """By how much the best of several settings looks better on validation than it is."""
+    if not several:
+        return 0.0
+    level, cell = place
+    mine = known[(known["level"] == level) & (known["cell"] == cell)]
+    settings = full.loc[(full["level"] == level) & (full["cell"] == cell), "setting"]
+    mine = mine[mine["setting"].isin(set(settings))]
+    scores = mine.pivot(index="setting", columns=["split", "seed"], values="validation").to_numpy(dtype=float)
+    complete = scores[:, np.isfinite(scores).all(0)]
+    if complete.shape[1] < 2:
+        return math.nan
+    return optimism(complete, higher_is_better=metric.choose_highest).value
+
+
+def few_seeds(best: pd.DataFrame) -> Sequence[str]:
+    """How many settings had fewer seeds than others and so could not be chosen."""
+    short = int((best["settings"] - best["full"]).sum())
+    return [f"{counted(short, 'setting')} with fewer seeds than others could not be chosen."] if short else []

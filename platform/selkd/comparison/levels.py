@@ -1,0 +1,87 @@
+"""What is shown of each level within each group: means, intervals, budgets, ranks."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from selkd.comparison.question import Question
+from selkd.comparison.records import Records
+from selkd.comparison.result import Contrast, Metric
+from selkd.comparison.statistics import interval
+
+UNEQUAL = 0.01
+"""How much more of its budget a level may use than the thriftiest one and still count as equal."""
+SPENT = ("cost/row_gradients", "cost/rows_scored")
+
+
+def table(
+    trials: pd.DataFrame, best: pd.DataFrame, clusters: pd.Series, records: Records, metric: Metric, question: Question
+) -> pd.DataFrame:
+    """A row a group and level; `clusters` says which runs are no luck of their own."""
+    chosen = trials[trials["chosen"] & trials["value"].notna()]
+    budget, seconds = _budget(records, chosen.index), _seconds(records, chosen.index)
+    rows = []
+    for (group, level), mine in chosen.groupby(["group", "level"], sort=False):
+        values = mine["value"].to_numpy(dtype=float)
+        around = interval(values, clusters.loc[mine.index].tolist(), level=1 - question.alpha)
+        picked = best.loc[[(level, cell) for cell in dict.fromkeys(mine["cell"])]]
+        names = list(dict.fromkeys(picked["setting"]))
+        rows.append(
+            {
+                "group": group,
+                "level": level,
+                "n": len(values),
+                "mean": float(values.mean()),
+                "median": float(np.median(values)),
+                "low": around.low,
+                "high": around.high,
+                "deviation": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+                "validation": float(mine["validation"].mean()),
+                "optimism": float(picked["optimism"].mean()),
+                "setting": names[0] if len(names) == 1 else f"{len(names)} settings, one a subset",
+                "settings": int(picked["settings"].max()),
+                "budget": float(budget.loc[mine.index].mean()),
+                "seconds": float(seconds.loc[mine.index].mean()),
+            }
+        )
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    least = found.groupby("group")["budget"].transform("min")
+    found["unequal"] = found["budget"] > least * (1 + UNEQUAL)
+    found["rank"] = found.groupby("group")["mean"].rank(ascending=not metric.maximise, method="min").astype(int)
+    order = list(dict.fromkeys(trials["group"]))
+    found = found.sort_values("rank", kind="stable").sort_values(
+        "group", key=lambda names: names.map(order.index), kind="stable"
+    )
+    return found.reset_index(drop=True)
+
+
+COLUMNS = (
+    "group", "level", "n", "mean", "median", "low", "high", "deviation", "validation", "optimism", "setting",
+    "settings", "budget", "seconds",
+)  # fmt: skip
+
+
+def marked(levels: pd.DataFrame, contrasts: Sequence[Contrast], baseline: str | None) -> pd.DataFrame:
+    """The table with stars at levels that are told from the baseline, or from the best of their group."""
+    stars = {(one.group, frozenset((one.level, one.against))): one.marks for one in contrasts}
+    best = levels.drop_duplicates("group").set_index("group")["level"]
+    marks = [
+        stars.get((group, frozenset((level, baseline or best[group]))), "")
+        for group, level in zip(levels["group"], levels["level"], strict=True)
+    ]
+    return levels.assign(mark=marks)
+
+
+def _budget(records: Records, runs: pd.Index) -> pd.Series:
+    """Rows that each student was trained on or that were scored to choose them."""
+    known = [name for name in SPENT if name in records.metrics]
+    if not known:
+        return pd.Series(math.nan, index=runs)
+    return records.metrics.loc[runs, known].sum(axis=1, min_count=1)
+
+
+def _seconds(records: Records, runs: pd.Index) -> pd.Series:
+    times = records.trials.loc[runs]
+    return (pd.to_datetime(times["ended"]) - pd.to_datetime(times["began"])).dt.total_seconds()
