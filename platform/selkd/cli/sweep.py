@@ -27,6 +27,19 @@ def sweep(
         bool, typer.Option("--dry-run", help="Show size, ten candidates and estimated cost; run nothing.")
     ] = False,
     changed: Annotated[bool, typer.Option("--changed", help="Go on although the search space changed.")] = False,
+    extend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="More seeds for what this finished study chose, as `selkd compare` needs them."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="With --extend: what is compared, where the study declared nothing."),
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option(metavar="D", help="With --extend: the difference to be told, such as 0.01.")
+    ] = None,
     json: show.Json = False,
 ) -> None:
     """Run a study: train a student for each candidate of a search space, and record them all.
@@ -50,13 +63,23 @@ def sweep(
     `selkd sweep space.yaml budget.candidates=20 concurrent=2`
 
     `selkd sweep --resume closed-sinkhorn budget.candidates=80`
+
+    `selkd sweep --extend fashion-open`
     """
     if not json:
         show.err.print("Loading libraries ...")
     from selkd.cli.studies import described, print_study
     from selkd.config import Workspace
+    from selkd.errors import UserError
 
     workspace = Workspace.default()
+    if extend is not None:
+        if given := [name for name in (space, resume) if name]:
+            raise UserError(f"{given[0]}: --extend {extend} reads everything from the study itself. Leave one out.")
+        _extend(extend, by, difference, workspace, dry_run, json)
+        return
+    if by is not None or difference is not None:
+        raise UserError("--by and --difference say what an extension is for. Add --extend NAME.")
     given = _space(space, overrides or [], resume, workspace)
     if dry_run:
         _preview(given, workspace, json)
@@ -76,6 +99,30 @@ def watched(space: "SearchSpace", workspace: "Workspace", *, changed: bool = Fal
 
     with show.resumable(), watching(space, workspace, standing(space.name, workspace), quiet) as view:
         return run(space, workspace, watch=view.watch, on_teacher_epoch=view.teaching, changed=changed)
+
+
+def _extend(
+    name: str, by: str | None, difference: float | None, workspace: "Workspace", dry_run: bool, json: bool
+) -> None:
+    """Train the seeds that a study's comparison wants, and say what that changed."""
+    from selkd.cli.watch import watching
+    from selkd.extend import extend, extension
+    from selkd.sweeps.studies import Study
+
+    found = extension(name, by, difference=difference, workspace=workspace)
+    if not json:
+        show.err.print(
+            f"{name}: {len(found.candidates)} chosen candidates go on from {found.before} to {found.seeds} seeds "
+            f"({found.reason}).", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    if not dry_run:
+        before = Study.read(name, workspace)
+        with show.resumable(), watching(before.space, workspace, before.state, json) as view:
+            refuse_unfinished(extend(found, workspace, watch=view.watch))
+    if json:
+        show.print_json(found.__dict__)
+    elif not dry_run:
+        show.out.print(f"Now: selkd compare {name}" + (f" --by {by}" if by else ""), markup=False, highlight=False)
 
 
 def _space(space: str | None, overrides: list[str], resume: str | None, workspace: "Workspace") -> "SearchSpace":

@@ -37,8 +37,11 @@ class StudyRecord:
         self._keep(space)
 
     def change(self, space: Mapping[str, Any], difference: Sequence[str]) -> None:
-        """The search space is another one from here on."""
-        self.ledger.append("change", space=dict(space), difference=list(difference), tags=_question(space))
+        """The search space is another one from here on; a comparison is declared before the first candidate or never."""
+        tags = _question(space)
+        if any(event["event"] == "candidate" for event in self.ledger.events()):
+            del tags["selkd.comparison"]
+        self.ledger.append("change", space=dict(space), difference=list(difference), tags=tags)
         self._keep(space)
 
     def _keep(self, space: Mapping[str, Any]) -> None:
