@@ -9,7 +9,8 @@ from selkd.comparison.pairing import ENOUGH_SPLITS, Heaps, never_shared
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
-from selkd.comparison.words import counted, listed, number
+from selkd.comparison.tables import Column, Frame
+from selkd.comparison.words import ABSENT, counted, listed, number
 
 OTHER_ROWS = ("task.mode", SOURCE, SPLIT, "data.test", "data.image_size")
 """Factors whose levels are tested on other rows."""
@@ -39,7 +40,7 @@ def few_pairs(contrasts: Sequence[Contrast], family: int, question: Question, un
         )
 
 
-def luck(units: pd.DataFrame, kind: str | None) -> Iterator[str]:
+def luck(units: Frame, kind: str | None) -> Iterator[str]:
     """Of which chance the pairs speak."""
     index = units.index.to_frame(index=False)
     splits, seeds = index["split"].nunique(), len(index.drop_duplicates(["split", "seed"]))
@@ -60,7 +61,7 @@ def luck(units: pd.DataFrame, kind: str | None) -> Iterator[str]:
         )
 
 
-def unpaired(units: pd.DataFrame, found: Heaps, labels: pd.DataFrame, levels: pd.Series) -> Iterator[str]:
+def unpaired(units: Frame, found: Heaps, labels: Frame, levels: Column) -> Iterator[str]:
     """Where a pair lacks a side, and why."""
     lacking = units.isna() & units.notna().any(axis=1).to_numpy()[:, None]
     for level, count in lacking.sum().items():
@@ -72,7 +73,18 @@ def unpaired(units: pd.DataFrame, found: Heaps, labels: pd.DataFrame, levels: pd
             yield f"No two levels share a value of {listed(keys)}, so nothing pairs."
 
 
-def tuning(levels: pd.DataFrame, metric: Metric) -> Iterator[str]:
+def confounded(found: Heaps, labels: Frame, levels: Column, by: str) -> Iterator[str]:
+    """Keys that differ as the levels do; a component's own settings belong to it."""
+    own = by.rpartition(".")[0] + "."
+    for key in found.bound:
+        present = labels[key] != ABSENT
+        values = labels.loc[present, key].groupby(levels[present]).first()
+        if not key.startswith(own) and values.nunique() > 1:
+            shown = listed([f"{level} {value}" for level, value in values.items()])
+            yield f"{key} goes with {by} ({shown}): a difference may be its doing."
+
+
+def tuning(levels: Frame, metric: Metric) -> Iterator[str]:
     """Unequal search, and the optimism of the best of several."""
     tried = levels.groupby("level", sort=False)["settings"].max()
     if tried.max() > 1 and tried.nunique() > 1:
@@ -91,7 +103,7 @@ def tuning(levels: pd.DataFrame, metric: Metric) -> Iterator[str]:
         yield "With one seed a setting, how much validation flatters the chosen ones is unknown."
 
 
-def budgets(levels: pd.DataFrame) -> Iterator[str]:
+def budgets(levels: Frame) -> Iterator[str]:
     """Levels that spend more than others of their group."""
     for group, mine in levels.groupby("group", sort=False):
         more = mine[mine["unequal"]]
@@ -128,13 +140,13 @@ def origins(records: Records, runs: pd.Index) -> Iterator[str]:
                 yield f"{key} {value} is not the same for all trials: its content differs."
 
 
-def left_out(excluded: pd.DataFrame) -> Iterator[str]:
+def left_out(excluded: Frame) -> Iterator[str]:
     """How many runs are not in the numbers."""
     if len(excluded):
         yield f"{counted(len(excluded), 'run')} left out; the list says why."
 
 
-def odd(levels: pd.DataFrame) -> Iterator[str]:
+def odd(levels: Frame) -> Iterator[str]:
     """Levels of which one value is known."""
     single = levels.loc[levels["n"] == 1, "level"]
     if len(single) and levels["n"].max() > 1:

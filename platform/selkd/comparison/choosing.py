@@ -8,13 +8,14 @@ import pandas as pd
 
 from selkd.comparison.result import Metric
 from selkd.comparison.statistics import optimism
+from selkd.comparison.tables import Column, Frame
 from selkd.comparison.words import counted
 
 PLACE = ["level", "cell"]
 TRIAL = [*PLACE, "setting", "split", "seed"]
 
 
-def without_doubles(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+def without_doubles(trials: Frame) -> tuple[Frame, Column]:
     """One run of each student, the last that ended; and why the others are left out."""
     ordered = trials.sort_values("ended", kind="stable", na_position="first")
     double = ordered.duplicated(TRIAL, keep="last")
@@ -22,7 +23,7 @@ def without_doubles(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     return kept, pd.Series("the same student is there again, and that run ended later", index=ordered.index[double])
 
 
-def choose(trials: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+def choose(trials: Frame, metric: Metric) -> tuple[Frame, Frame, Column]:
     """The trials with `chosen`; of each level and cell what was chosen among what; and why runs are left out.
 
     Only settings with as many seeds and splits as the fullest are compared: one lucky seed chooses nothing.
@@ -50,7 +51,7 @@ def choose(trials: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataF
     return trials.assign(chosen=chosen), best, reasons
 
 
-def _optimism(known: pd.DataFrame, place: tuple[str, str], full: pd.DataFrame, metric: Metric, several: bool) -> float:
+def _optimism(known: Frame, place: tuple[str, str], full: Frame, metric: Metric, several: bool) -> float:
     """By how much the best of several settings looks better on validation than it is."""
     if not several:
         return 0.0
@@ -65,7 +66,7 @@ def _optimism(known: pd.DataFrame, place: tuple[str, str], full: pd.DataFrame, m
     return optimism(complete, higher_is_better=metric.choose_highest).value
 
 
-def few_seeds(best: pd.DataFrame) -> Sequence[str]:
+def few_seeds(best: Frame) -> Sequence[str]:
     """How many settings had fewer seeds than others and so could not be chosen."""
     short = int((best["settings"] - best["full"]).sum())
     return [f"{counted(short, 'setting')} with fewer seeds than others could not be chosen."] if short else []

@@ -12,6 +12,7 @@ from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolv
 from selkd.comparison.question import ALPHA, Plan, Question
 from selkd.comparison.records import Records, Watch, read_records
 from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
+from selkd.comparison.tables import Column, Frame
 from selkd.comparison.values import metric_of, observed
 from selkd.comparison.words import ABSENT, counted, text
 from selkd.config.workspace import Workspace
@@ -110,6 +111,7 @@ def answer(records: Records, question: Question) -> Comparison:
         *caveats.few_pairs(found, sizes, question, described.unit),
         *caveats.luck(units, kind),
         *caveats.unpaired(units, heaps, varying, names),
+        *caveats.confounded(heaps, varying, names, question.by),
         *few_seeds(best),
         *caveats.tuning(shown, metric),
         *caveats.budgets(shown),
@@ -155,7 +157,7 @@ def _resolved(records: Records, question: Question) -> tuple[Question, Plan | No
     return looks.as_declared(asked, plan), plan
 
 
-def _asked(records: Records, question: Question) -> tuple[pd.Index, pd.Series]:
+def _asked(records: Records, question: Question) -> tuple[pd.Index, Column]:
     """The runs that the question is about, and why others are not.
 
     Twins belong to the gains of their students; where objectives are compared they are cross-entropy students.
@@ -187,7 +189,7 @@ def _numeric(value: str) -> bool:
     return True
 
 
-def _level_clusters(contrasts: Contrasts, trials: pd.DataFrame, order: Sequence[str]) -> pd.Series:
+def _level_clusters(contrasts: Contrasts, trials: Frame, order: Sequence[str]) -> Column:
     """Of each trial the cluster that its level's interval is resampled by."""
     index = pd.MultiIndex.from_frame(trials[pairing.UNIT])
     found = pd.Series(index=trials.index, dtype=object)
@@ -198,16 +200,14 @@ def _level_clusters(contrasts: Contrasts, trials: pd.DataFrame, order: Sequence[
     return found
 
 
-def _ranked(units: pd.DataFrame, order: Sequence[str], metric: Metric) -> list[str]:
+def _ranked(units: Frame, order: Sequence[str], metric: Metric) -> list[str]:
     """Levels by their means over the pairs that all have, or over their own."""
     whole = units.dropna()
     means = (whole if len(whole) else units).mean()
     return sorted(order, key=lambda level: (-means[level] if metric.maximise else means[level], order.index(level)))
 
 
-def _families(
-    contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: pd.DataFrame
-) -> tuple[list[Contrast], str, int]:
+def _families(contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: Frame) -> tuple[list[Contrast], str, int]:
     """Contrasts over all groups, then within each; what p-values were corrected over; and the first family's size."""
     found = contrasts.family(pairs, [ALL]) if pairs else []
     family = f"p-values are corrected (Holm) over {counted(len(found), 'contrast')}"
@@ -230,7 +230,7 @@ def _standing(deviation: str | None, plan: Plan | None, look: int | None) -> str
     return f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
 
 
-def _left_out(records: Records, trials: pd.DataFrame, reasons: pd.Series) -> pd.DataFrame:
+def _left_out(records: Records, trials: Frame, reasons: Column) -> Frame:
     """Every run that is not in the numbers, with its reason; settings that were not chosen are no such runs."""
     reasons = reasons[~reasons.index.duplicated()]
     mine = reasons[[run not in trials.index or trials["chosen"].get(run, True) or "choose" in reason

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from selkd.comparison.pairing import cluster_names
 from selkd.comparison.question import POWER, Question
 from selkd.comparison.result import ALL, Contrast, Metric, Overall
 from selkd.comparison.statistics import critical_difference, friedman, groups, holm, interval, needed, paired
+from selkd.comparison.tables import Column, Frame
 from selkd.errors import UserError
 
 MOST_LEVELS = 40
@@ -38,14 +38,14 @@ class Contrasts:
     """Compares levels over the pairs of a table, and keeps what all contrasts need."""
 
     def __init__(
-        self, question: Question, metric: Metric, units: pd.DataFrame, subsets: pd.DataFrame, sources: pd.Series,
+        self, question: Question, metric: Metric, units: Frame, subsets: Frame, sources: Column,
         kind: str | None, matters: float | None,
     ) -> None:  # fmt: skip
         self.question, self.metric, self.units, self.subsets = question, metric, units, subsets
         self.sources, self.kind, self.matters = sources, kind, matters
         self.sign = 1.0 if metric.maximise else -1.0
 
-    def differences(self, level: str, against: str, group: str) -> tuple[pd.Series, pd.Series]:
+    def differences(self, level: str, against: str, group: str) -> tuple[Column, Column]:
         """The differences of the pairs that both levels have, and the cluster of each."""
         rows = self.units if group == ALL else self.units[self.units.index.get_level_values("group") == group]
         found = (rows[level] - rows[against]).dropna()

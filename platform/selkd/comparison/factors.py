@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from selkd.comparison.records import Records
+from selkd.comparison.tables import Column, Frame
 from selkd.comparison.words import ABSENT, listed, text
 from selkd.errors import UserError, nearest
 
@@ -16,7 +17,7 @@ IDLE = ("name", "experiment", "data.root", "data.memory_budget", "training.threa
 """Keys that decide where or how a student is trained, never which one; with all of `workers`."""
 
 
-def labels(records: Records, runs: pd.Index) -> pd.DataFrame:
+def labels(records: Records, runs: pd.Index) -> Frame:
     """Every key that varies over these runs, with its values as text; `study` is one of them."""
     found = {STUDY: records.trials.loc[runs, STUDY].map(text)}
     for key, column in records.config.loc[runs].items():
@@ -25,7 +26,7 @@ def labels(records: Records, runs: pd.Index) -> pd.DataFrame:
     return pd.DataFrame({key: column for key, column in found.items() if column.nunique() > 1}, index=runs)
 
 
-def column(records: Records, key: str, runs: pd.Index) -> pd.Series:
+def column(records: Records, key: str, runs: pd.Index) -> Column:
     """One key's values as text, whether or not they vary."""
     if key == STUDY:
         return records.trials.loc[runs, STUDY].map(text)
@@ -52,7 +53,7 @@ def resolve(records: Records, given: str, place: str) -> str:
     raise UserError(f"{place}: no run has the key {given!r}. {nearest(given, varying or known)} {vary}")
 
 
-def factors(records: Records) -> pd.DataFrame:
+def factors(records: Records) -> Frame:
     """The keys that a question can be about: key, levels (how many) and values."""
     found = labels(records, records.trials.index).drop(columns=[SEED, SPLIT], errors="ignore")
     rows = []

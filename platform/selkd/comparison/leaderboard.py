@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from selkd.comparison.tables import Frame
 from selkd.comparison.words import number
 
 if TYPE_CHECKING:
@@ -26,6 +27,24 @@ COLUMNS = ("rank", "level", "n", "mean", "deviation", "mark", "low", "high", "me
            "settings", "setting", "budget", "unequal", "seconds")  # fmt: skip
 
 
+class Line(NamedTuple):
+    """What of a level is shown to people."""
+
+    group: str
+    level: str
+    n: int
+    mean: float
+    deviation: float
+    mark: str
+    low: float
+    high: float
+    validation: float
+    budget: float
+    unequal: bool
+    setting: str
+    rank: int
+
+
 class Row(NamedTuple):
     """One line of the table that people read."""
 
@@ -41,14 +60,13 @@ class Row(NamedTuple):
     best: bool
 
 
-def frame(comparison: "Comparison") -> pd.DataFrame:
+def frame(comparison: "Comparison") -> Frame:
     """A row a group and level, the best first; numbers in the metric's own unit."""
-    levels = comparison.levels
-    several = levels["group"].nunique() > 1
-    return levels[[*(["group"] if several else []), *COLUMNS]].reset_index(drop=True)
+    columns = [*(["group"] if _several(comparison) else []), *COLUMNS]
+    return comparison.levels[columns].reset_index(drop=True)
 
 
-def contrasts(comparison: "Comparison") -> pd.DataFrame:
+def contrasts(comparison: "Comparison") -> Frame:
     """A row a contrast, with everything that was computed."""
     from selkd.comparison.result import Contrast
 
@@ -57,7 +75,7 @@ def contrasts(comparison: "Comparison") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*fields, "marks"])
 
 
-def csv(found: pd.DataFrame) -> str:
+def csv(found: Frame) -> str:
     """Numbers in full; a name that a spreadsheet would run as a formula gets an apostrophe."""
     texts = found.select_dtypes(exclude=["number", "bool"]).columns
     return found.assign(**{name: found[name].map(_inert) for name in texts}).to_csv(index=False, lineterminator="\n")
@@ -65,8 +83,8 @@ def csv(found: pd.DataFrame) -> str:
 
 def rows(comparison: "Comparison") -> list[Row]:
     """The leaderboard in words and rounded numbers, shares in hundredths."""
-    metric, found = comparison.metric, []
-    for one in comparison.levels.itertuples():
+    metric, levels, found = comparison.metric, comparison.levels, []
+    for one in map(Line._make, levels[list(Line._fields)].to_numpy(dtype=object)):
         deviation = "" if math.isnan(one.deviation) else f" ± {figure(metric, one.deviation)}"
         around = "-" if math.isnan(one.low) else f"{figure(metric, one.low)} to {figure(metric, one.high)}"
         found.append(
@@ -171,7 +189,7 @@ def _chosen(comparison: "Comparison", value: float) -> str:
 
 
 def _several(comparison: "Comparison") -> bool:
-    return comparison.levels["group"].nunique() > 1
+    return len(set(comparison.levels["group"])) > 1
 
 
 def _shown(comparison: "Comparison", table: list[list[str]]) -> list[list[str]]:
@@ -179,7 +197,7 @@ def _shown(comparison: "Comparison", table: list[list[str]]) -> list[list[str]]:
     return table if _several(comparison) else [line[1:] for line in table]
 
 
-def _plain(found: pd.DataFrame) -> list[dict[str, Any]]:
+def _plain(found: Frame) -> list[dict[str, Any]]:
     return json.loads(found.to_json(orient="records", double_precision=15))
 
 

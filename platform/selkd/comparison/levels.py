@@ -10,18 +10,20 @@ from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
 from selkd.comparison.statistics import interval
+from selkd.comparison.tables import Column, Frame
+from selkd.comparison.values import GAIN
 
 UNEQUAL = 0.01
 """How much more of its budget a level may use than the thriftiest one and still count as equal."""
 SPENT = ("cost/row_gradients", "cost/rows_scored")
 
 
-def table(
-    trials: pd.DataFrame, best: pd.DataFrame, clusters: pd.Series, records: Records, metric: Metric, question: Question
-) -> pd.DataFrame:
+def table(trials: Frame, best: Frame, clusters: Column, records: Records, metric: Metric, question: Question) -> Frame:
     """A row a group and level; `clusters` says which runs are no luck of their own."""
     chosen = trials[trials["chosen"] & trials["value"].notna()]
     budget, seconds = _budget(records, chosen.index), _seconds(records, chosen.index)
+    raw_share = metric.share and not metric.reported.startswith(GAIN)
+    floor, ceiling = (0.0, 1.0) if raw_share else (-math.inf, math.inf)
     rows = []
     for (group, level), mine in chosen.groupby(["group", "level"], sort=False):
         values = mine["value"].to_numpy(dtype=float)
@@ -35,20 +37,20 @@ def table(
                 "n": len(values),
                 "mean": float(values.mean()),
                 "median": float(np.median(values)),
-                "low": around.low,
-                "high": around.high,
+                "low": max(around.low, floor),
+                "high": min(around.high, ceiling),
                 "deviation": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
                 "validation": float(mine["validation"].mean()),
                 "optimism": float(picked["optimism"].mean()),
-                "setting": names[0] if len(names) == 1 else f"{len(names)} settings, one a subset",
+                "setting": names[0] if len(names) == 1 else f"{len(names)} settings, one for each subset",
                 "settings": int(picked["settings"].max()),
                 "budget": float(budget.loc[mine.index].mean()),
                 "seconds": float(seconds.loc[mine.index].mean()),
             }
         )
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    least = found.groupby("group")["budget"].transform("min")
-    found["unequal"] = found["budget"] > least * (1 + UNEQUAL)
+    found: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    most = (1 + UNEQUAL) * found["budget"].groupby(found["group"]).min()
+    found["unequal"] = found["budget"] > found["group"].map(most)
     found["rank"] = found.groupby("group")["mean"].rank(ascending=not metric.maximise, method="min").astype(int)
     order = list(dict.fromkeys(trials["group"]))
     found = found.sort_values("rank", kind="stable").sort_values(
@@ -63,7 +65,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def marked(levels: pd.DataFrame, contrasts: Sequence[Contrast], baseline: str | None) -> pd.DataFrame:
+def marked(levels: Frame, contrasts: Sequence[Contrast], baseline: str | None) -> Frame:
     """The table with stars at levels that are told from the baseline, or from the best of their group."""
     stars = {(one.group, frozenset((one.level, one.against))): one.marks for one in contrasts}
     best = levels.drop_duplicates("group").set_index("group")["level"]
@@ -74,7 +76,7 @@ def marked(levels: pd.DataFrame, contrasts: Sequence[Contrast], baseline: str | 
     return levels.assign(mark=marks)
 
 
-def _budget(records: Records, runs: pd.Index) -> pd.Series:
+def _budget(records: Records, runs: pd.Index) -> Column:
     """Rows that each student was trained on or that were scored to choose them."""
     known = [name for name in SPENT if name in records.metrics]
     if not known:
@@ -82,6 +84,6 @@ def _budget(records: Records, runs: pd.Index) -> pd.Series:
     return records.metrics.loc[runs, known].sum(axis=1, min_count=1)
 
 
-def _seconds(records: Records, runs: pd.Index) -> pd.Series:
+def _seconds(records: Records, runs: pd.Index) -> Column:
     times = records.trials.loc[runs]
     return (pd.to_datetime(times["ended"]) - pd.to_datetime(times["began"])).dt.total_seconds()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from selkd.comparison.factors import SEED, SOURCE, SPLIT, STUDY, SUBSET
 from selkd.comparison.result import ALL, Metric, Pairing
+from selkd.comparison.tables import Column, Frame
 from selkd.comparison.values import GAIN
 from selkd.comparison.words import ABSENT, settings
 from selkd.errors import UserError
@@ -36,6 +37,7 @@ class Heaps:
     unit: tuple[str, ...]  # equal within a pair, and averaged over: seeds, splits, subsets
     group: tuple[str, ...]  # equal within a pair, and reported apart
     tuned: tuple[str, ...]  # chosen on validation
+    bound: tuple[str, ...]  # have one value for each level, and go wherever the level goes
 
     @property
     def cell(self) -> tuple[str, ...]:
@@ -43,11 +45,12 @@ class Heaps:
         return (*self.group, *(key for key in self.unit if key not in (SEED, SPLIT)))
 
 
-def heaps(labels: pd.DataFrame, levels: pd.Series, by: str, within: Sequence[str]) -> Heaps:
+def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heaps:
     """Sort the keys that vary. One that a level does not have at all cannot be shared: it is that level's setting."""
     unit: list[str] = []
     group: list[str] = []
     tuned: list[str] = []
+    bound: list[str] = []
     for key in labels:
         if key in (by, STUDY) and key not in within:
             continue
@@ -57,11 +60,13 @@ def heaps(labels: pd.DataFrame, levels: pd.Series, by: str, within: Sequence[str
         elif key in within or (key.startswith(SHARED) and everywhere):
             group.append(key)
         else:
-            tuned.append(key)
-    return Heaps(tuple(unit), tuple(group), tuple(tuned))
+            values = labels.loc[labels[key] != ABSENT, key]
+            many = values.groupby(levels.loc[values.index]).nunique().max() > 1
+            (tuned if many else bound).append(key)
+    return Heaps(tuple(unit), tuple(group), tuple(tuned), tuple(bound))
 
 
-def placed(labels: pd.DataFrame, found: Heaps) -> pd.DataFrame:
+def placed(labels: Frame, found: Heaps) -> Frame:
     """Of every run its group, cell, setting, seed and split, in words."""
 
     def joined(keys: Sequence[str], missing: str) -> list[str]:
@@ -87,7 +92,7 @@ UNIT = ["group", "cell", "split", "seed"]
 """The columns that name a pair."""
 
 
-def units(trials: pd.DataFrame, order: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def units(trials: Frame, order: Sequence[str]) -> tuple[Frame, Frame]:
     """The reported metric, a row a pair and a column a level; and the subsets behind it."""
     chosen = trials[trials["chosen"]]
     values = chosen.pivot(index=UNIT, columns="level", values="value").reindex(columns=list(order))
@@ -95,12 +100,12 @@ def units(trials: pd.DataFrame, order: Sequence[str]) -> tuple[pd.DataFrame, pd.
     return values, subsets.where(values.notna())
 
 
-def subsets_differ(subsets: pd.DataFrame) -> bool:
+def subsets_differ(subsets: Frame) -> bool:
     """Whether any pair compares students of different subsets."""
     return bool((subsets.nunique(axis=1) > 1).any())
 
 
-def refuse_raw(metric: Metric, by: str, subsets: pd.DataFrame) -> None:
+def refuse_raw(metric: Metric, by: str, subsets: Frame) -> None:
     """Different subsets are not compared by a raw score: whoever has the easy categories would win."""
     if metric.reported.startswith((GAIN, "cost/")) or not subsets_differ(subsets):
         return
@@ -111,7 +116,7 @@ def refuse_raw(metric: Metric, by: str, subsets: pd.DataFrame) -> None:
     )
 
 
-def clustering(subsets: pd.DataFrame, by: str) -> str | None:
+def clustering(subsets: Frame, by: str) -> str | None:
     """What makes pairs depend on one another: pairs of subsets, splits, or seeds that several groups share."""
     if by.startswith(CATEGORY_POLICY) and subsets_differ(subsets):
         return "subsets"
@@ -122,7 +127,7 @@ def clustering(subsets: pd.DataFrame, by: str) -> str | None:
     return "seed" if index["cell"].nunique() > 1 else None
 
 
-def cluster_names(kind: str | None, subsets: pd.DataFrame, sources: pd.Series, levels: Sequence[str]) -> pd.Series:
+def cluster_names(kind: str | None, subsets: Frame, sources: Column, levels: Sequence[str]) -> Column:
     """Of each pair the cluster it is in, when these levels are compared."""
     index = subsets.index.to_frame()
     source = index["cell"].map(sources)
@@ -149,7 +154,7 @@ def described(found: Heaps, kind: str | None) -> Pairing:
     return Pairing((*found.group, *found.unit), found.group, found.tuned, unit, clusters)
 
 
-def never_shared(labels: pd.DataFrame, levels: pd.Series, keys: Sequence[str]) -> list[str]:
+def never_shared(labels: Frame, levels: Column, keys: Sequence[str]) -> list[str]:
     """Keys of which no two levels have a value in common: why nothing pairs."""
     found = []
     for key in keys:

@@ -6,6 +6,7 @@ from selkd.comparison.factors import OBJECTIVE, STUDY, labels
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Metric
+from selkd.comparison.tables import Column, Frame
 from selkd.errors import UserError, nearest
 
 GAIN, TEST, VALIDATION = "gain/", "test/", "validation/"
@@ -45,7 +46,7 @@ def metric_of(records: Records, question: Question) -> Metric:
     )
 
 
-def observed(records: Records, metric: Metric, runs: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
+def observed(records: Records, metric: Metric, runs: pd.Index) -> tuple[Frame, Column]:
     """Of each run the `value` that is reported and its `validation`; and why a value is missing."""
     twins = twins_of(records) if GAIN in (metric.reported + metric.chosen_by) else None
     values, reasons = _column(records, metric.reported, runs, twins)
@@ -53,7 +54,7 @@ def observed(records: Records, metric: Metric, runs: pd.Index) -> tuple[pd.DataF
     return pd.DataFrame({"value": values, "validation": validation}), reasons[values.isna()]
 
 
-def twins_of(records: Records) -> pd.Series:
+def twins_of(records: Records) -> Column:
     """Of each run the cross-entropy run that differs from it in the objective alone."""
     trials = records.trials
     texts = labels(records, trials.index)
@@ -71,7 +72,7 @@ def twins_of(records: Records) -> pd.Series:
     return same.map(pd.Series(found.index, index=found["same"]))
 
 
-def _column(records: Records, name: str, runs: pd.Index, twins: pd.Series | None) -> tuple[pd.Series, pd.Series]:
+def _column(records: Records, name: str, runs: pd.Index, twins: Column | None) -> tuple[Column, Column]:
     """A metric of runs, and the reason that holds wherever it is missing."""
     plain = name.removeprefix(GAIN)
     column = records.metrics.get(plain)

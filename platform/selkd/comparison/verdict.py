@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 
-import pandas as pd
-
 from selkd.comparison.question import Question
 from selkd.comparison.result import ALL, Contrast, Metric, Overall
+from selkd.comparison.tables import Frame
 from selkd.comparison.words import counted, listed, p_value
 
 NAMED = 5
@@ -16,7 +15,7 @@ NAMED = 5
 class Verdict:
     """Puts contrasts into words, for one metric."""
 
-    def __init__(self, question: Question, metric: Metric, unit: str, levels: pd.DataFrame) -> None:
+    def __init__(self, question: Question, metric: Metric, unit: str, levels: Frame) -> None:
         self.question, self.metric, self.unit, self.levels = question, metric, unit, levels
 
     def sentence(self, contrasts: Sequence[Contrast], overall: Overall | None, matters: float | None) -> str:
@@ -88,17 +87,16 @@ class Verdict:
         return [f"Within groups: {'; '.join(parts)}{more}."]
 
     def _power(self, primary: Sequence[Contrast], matters: float | None) -> list[str]:
-        untold = [one for one in primary if one.better is None]
-        if matters is None or not untold:
+        """What would tell the first two levels apart, where they are not."""
+        one = primary[0]
+        if matters is None or one.better is not None or one.more is None:
             return []
-        wanting = [one.more for one in untold if one.more is not None]
-        if not wanting:
-            return []
-        size = self._size(matters)
-        if max(wanting) == 0:
-            return [f"A difference of {size} would have been told with 80 % power."]
-        return [f"With {counted(max(wanting), f'more {self.unit}', f'more {self.unit}s')} a difference of {size} would "
-                "be told with 80 % power."]  # fmt: skip
+        between = "" if len(primary) == 1 else f" between {one.level} and {one.against}"
+        size = f"a difference of {self._size(matters)}{between}"
+        if one.more == 0:
+            return [f"{size[0].upper()}{size[1:]} would have been told with 80 % power."]
+        more = counted(one.more, f"more {self.unit}")
+        return [f"With {more}, {size} would be told with 80 % power."]
 
     def _numbers(self, one: Contrast) -> str:
         """`+1.2 points (95 % interval 0.4 to 2.0; 10 pairs; p = 0.004, Holm)`, seen from the leader."""

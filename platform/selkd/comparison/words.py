@@ -76,5 +76,11 @@ def listed(names: Sequence[str], shown: int = SHOWN) -> str:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """`1 pair`, `10 pairs`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    """`1 pair`, `10 pairs`, `10 pairs of subsets`."""
+    return f"{count:,} {one if count == 1 else many or plural(one)}"
+
+
+def plural(one: str) -> str:
+    """`pairs`, `pairs of subsets`."""
+    first, *rest = one.split(" of ")
+    return " of ".join([f"{first}s", *rest])
