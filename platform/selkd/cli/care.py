@@ -25,7 +25,7 @@ def doctor(quick: Quick = False, json: show.Json = False) -> None:
         marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "broken": "[bold red]broken[/]"}
         for check in checks:
             show.out.print(f"{marks[check.state]:<8} {check.name}: ", end="")
-            show.out.print(check.found, markup=False, highlight=False)
+            show.say(check.found)
             if check.remedy:
                 show.out.print(f"         {check.remedy}", style="dim", markup=False, highlight=False)
     if any(check.state == "broken" for check in checks):
@@ -63,8 +63,8 @@ def ui(
 
     uri = tracking_uri(Workspace.default().root)
     if uri.startswith(("http://", "https://")):
-        show.out.print(f"{without_password(uri)} shows the recorded students.", markup=False, highlight=False)
+        show.say(f"{without_password(uri)} shows the recorded students.")
         return
-    show.out.print(f"http://{host}:{port} shows {without_password(uri)}", markup=False, highlight=False)
+    show.say(f"http://{host}:{port} shows {without_password(uri)}")
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])

@@ -52,20 +52,22 @@ def demo(json: show.Json = False) -> None:
         _print_table(study, tables[study.name])
     students = sum(study.state.counts.get("finished", 0) for study in studies)
     seeds = studies[0].space.budget.seeds
-    _say(f"Percent: mean and deviation of {seeds} seeds; candidates are chosen on validation.")
-    _say("balanced: mean of in-task accuracy and reject recall.")
-    _say("Differences as small as the deviations may be luck; more seeds tell.")
+    show.say(f"Percent: mean and deviation of {seeds} seeds; candidates are chosen on validation.")
+    show.say("balanced: mean of in-task accuracy and reject recall.")
+    show.say("Differences as small as the deviations may be luck; more seeds tell.")
     finished = f"; {before} were finished before" if before else ""
-    _say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
-    _say("Look closer, search further, train a student of your own, take the best one away:\n")
+    show.say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
+    show.say("Look closer, search further, train a student of your own, take the best one away:\n")
     for command in _next_commands(workspace.root, studies[-1]):
-        _say(f"  {command}")
+        show.say(f"  {command}")
 
 
 def _print_table(study: "Study", rows: "list[Row]") -> None:
     task = study.space.base["task"]
     metric = next(iter(study.space.metrics)).rpartition("/")[2]
-    _say(f"\n{task['mode']}: {', '.join(task['categories'])}{' or not selected' * (task['mode'] == 'open')}; {metric}")
+    show.say(
+        f"\n{task['mode']}: {', '.join(task['categories'])}{' or not selected' * (task['mode'] == 'open')}; {metric}"
+    )
     cells = [
         [row.objective, row.samples, wording.parameters(row.parameters), _cell(row.validation), _cell(row.test)]
         for row in rows
@@ -93,7 +95,3 @@ def _next_commands(root: Path, study: "Study") -> list[str]:
 def _path(path: Path) -> str:
     """A path as one would write it here, fit for a shell."""
     return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
-
-
-def _say(line: str) -> None:
-    show.out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -37,9 +37,19 @@ Overrides = Annotated[
 ]
 
 
+def say(line: str) -> None:
+    """One line of the answer, as it is."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def note(line: str) -> None:
+    """One line beside the answer."""
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def fail(message: str) -> None:
     err.print("[bold red]error[/]", end=" ")
-    err.print(message, markup=False, highlight=False, soft_wrap=True)
+    note(message)
 
 
 def print_json(content: Any) -> None:
@@ -131,7 +141,7 @@ def _now_and_then(unit: str) -> Work:
         if time.monotonic() - said >= PAUSE:
             said = time.monotonic()
             whole = "" if total is None else f" of {total:,}"
-            err.print(f"{what}: {done:,}{whole} {unit}", markup=False, highlight=False, soft_wrap=True)
+            note(f"{what}: {done:,}{whole} {unit}")
 
     return hear
 

@@ -36,7 +36,7 @@ def studies(json: show.Json = False) -> None:
     show.table("", ["study", "status", "candidates", "students", "best", "changed (UTC)"], rows)
     for study in found:
         if study.space.description:
-            _say(f"{study.name}: {study.space.description}")
+            show.say(f"{study.name}: {study.space.description}")
 
 
 def study(
@@ -89,17 +89,17 @@ def described(study: "Study") -> dict[str, Any]:
 def print_study(study: "Study") -> None:
     """A study for people."""
     state, pace, reason = study.state, study.pace, _reason(study)
-    _say(f"{study.name}: {study.status}" + (f" ({reason})" if reason else ""))
+    show.say(f"{study.name}: {study.status}" + (f" ({reason})" if reason else ""))
     rate = f"; {rate}" if (rate := wording.hourly(pace.hourly)) else ""
-    _say(f"Students: {wording.students(state)}{rate}")
-    _say(f"Candidates: {_told_of(study)} tried; {_remaining(study, pace)}")
+    show.say(f"Students: {wording.students(state)}{rate}")
+    show.say(f"Candidates: {_told_of(study)} tried; {_remaining(study, pace)}")
     _print_best(study)
     if importances := study.importances():
         shown = [[key, show.number(share, 2)] for key, share in importances.items()]
         show.table("What decides", ["parameter", "share"], shown)
     if failures := state.failures():
         show.table("Failures", ["reason", "students"], [[reason, str(count)] for reason, count in failures.items()])
-    _say("Next: " + ", ".join(f"`{command}`" for command in _next(study)))
+    show.say("Next: " + ", ".join(f"`{command}`" for command in _next(study)))
 
 
 def _stopped(name: str, quiet: bool) -> "Study":
@@ -111,7 +111,7 @@ def _stopped(name: str, quiet: bool) -> "Study":
         line = f"waiting for the driver; students: {wording.students(study.state)}"
         if line not in said[-1:] and not quiet:
             said.append(line)
-            show.err.print(line, markup=False, highlight=False, soft_wrap=True)
+            show.note(line)
 
     with show.resumable():
         return stop(name, waiting=waiting)
@@ -121,7 +121,7 @@ def _print_best(study: "Study") -> None:
     ranking = study.best() if len(study.space.metrics) > 1 else study.ranking()
     if not ranking:
         kept = " that keeps the constraints" if study.space.constraints else ""
-        _say(f"No candidate{kept} is complete yet.")
+        show.say(f"No candidate{kept} is complete yet.")
         return
     metrics = list(study.space.metrics)
     rows = [
@@ -205,7 +205,3 @@ def _best_value(study: "Study") -> str:
 
 def _when(study: "Study") -> str:
     return f"{datetime.fromtimestamp(study.state.changed_at, UTC):%Y-%m-%d %H:%M}"
-
-
-def _say(line: str) -> None:
-    show.out.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -111,10 +111,10 @@ def _extend(
 
     found = extension(name, by, difference=difference, workspace=workspace)
     if not json:
-        show.err.print(
+        show.note(
             f"{name}: {len(found.candidates)} chosen candidates go on from {found.before} to {found.seeds} seeds "
-            f"({found.reason}).", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"({found.reason})."
+        )
     if not dry_run:
         before = Study.read(name, workspace)
         with show.resumable(), watching(before.space, workspace, before.state, json) as view:
@@ -122,7 +122,7 @@ def _extend(
     if json:
         show.print_json(found.__dict__)
     elif not dry_run:
-        show.out.print(f"Now: selkd compare {name}" + (f" --by {by}" if by else ""), markup=False, highlight=False)
+        show.say(f"Now: selkd compare {name}" + (f" --by {by}" if by else ""))
 
 
 def _space(space: str | None, overrides: list[str], resume: str | None, workspace: "Workspace") -> "SearchSpace":
@@ -194,4 +194,4 @@ def _preview(space: "SearchSpace", workspace: "Workspace", json: bool) -> None:
         f"Disk: about {disk}",
         *found.notes,
     ):
-        show.out.print(line, markup=False, highlight=False, soft_wrap=True)
+        show.say(line)

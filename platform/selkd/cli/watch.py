@@ -81,7 +81,7 @@ class Lines(View):
 
     def _say(self, line: str) -> None:
         self._said = time.monotonic()
-        show.err.print(line, markup=False, highlight=False, soft_wrap=True)
+        show.note(line)
 
 
 class Screen(View):
