@@ -26,6 +26,8 @@ Method = Literal["bca", "percentile", "t"]
 TINY = 10
 """Units below which a mean's interval is Student's unless another is asked for."""
 RESAMPLES = 10_000
+SMALLEST_TAIL = 1e-9
+"""No resample lies further out."""
 _AT_ONCE = 2_000_000
 
 
@@ -80,7 +82,7 @@ def interval(
 def widened(level: float, units: int) -> float:
     """The level at which the percentile interval of a normal mean is as long as Student's (Hesterberg 2015)."""
     t = float(stats.t.isf((1 - level) / 2, units - 1))
-    return 1 - 2 * float(stats.norm.sf(math.sqrt(units / (units - 1)) * t))
+    return 1 - 2 * max(float(stats.norm.sf(math.sqrt(units / (units - 1)) * t)), SMALLEST_TAIL)
 
 
 def _joined(*parts: str) -> str:
@@ -108,7 +110,7 @@ def _mean_of(values: Floats, unit: NDArray[np.int64]) -> Resampled:
     def plain(values: Floats, axis: int = -1) -> Any:
         return values.mean(axis)
 
-    return ((sums,), plain) if (counts == 1).all() else ((sums, counts), mean)
+    return ((sums / counts,), plain) if (counts == counts[0]).all() else ((sums, counts), mean)
 
 
 def _median_of(values: Floats, unit: NDArray[np.int64]) -> Resampled:

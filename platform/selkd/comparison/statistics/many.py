@@ -1,5 +1,6 @@
 """More than two at once: Friedman's test, Nemenyi's critical difference, Holm's correction."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,8 +62,7 @@ def friedman(scores: Sequence[Sequence[float]] | Floats, *, higher_is_better: bo
 
 def critical_difference(levels: int, blocks: int, alpha: float = 0.05) -> float:
     """Nemenyi's: mean ranks that lie further apart differ (Demsar 2006, section 3.2.2), q sqrt(k (k + 1) / (6 n))."""
-    q = float(stats.studentized_range.ppf(1 - alpha, levels, np.inf)) / math.sqrt(2)
-    return q * _rank_error(levels, blocks)
+    return _critical_value(levels, alpha) * _rank_error(levels, blocks)
 
 
 def nemenyi(mean_ranks: Sequence[float], blocks: int) -> Floats:
@@ -103,3 +103,8 @@ def holm(p: Sequence[float] | Floats) -> Floats:
 
 def _rank_error(levels: int, blocks: int) -> float:
     return math.sqrt(levels * (levels + 1) / (6 * blocks))
+
+
+@functools.lru_cache(maxsize=128)
+def _critical_value(levels: int, alpha: float) -> float:
+    return float(stats.studentized_range.ppf(1 - alpha, levels, np.inf)) / math.sqrt(2)

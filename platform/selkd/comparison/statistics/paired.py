@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special, stats
 
 from selkd.comparison.statistics.clusters import Clusters, Floats, finite, missing
-from selkd.comparison.statistics.signflips import ROUNDING, flip_signs
+from selkd.comparison.statistics.signflips import EXACT, ROUNDING, flip_signs
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def smallest_p(units: int) -> float:
 def paired(differences: Sequence[float] | Floats, clusters: Clusters = None, *, seed: int = 0) -> Paired:
     """Judge differences, one a pair; a positive one is a win.
 
-    Wilcoxon's zeros are ranked, then dropped (Pratt 1959). Its p-value is scipy's where no ranks are tied, and that of
-    the sign flips of the ranks elsewhere, so that ties and zeros leave it exact.
+    Wilcoxon's zeros are ranked, then dropped (Pratt 1959). Its p-value comes from the sign flips of the ranks, so that
+    ties and zeros leave it exact, and from scipy where there are too many to count and no tie.
     """
     given, unit, lost = finite(differences, clusters)
     reasons = {"missing": missing(lost)} if lost else {}
@@ -112,8 +112,8 @@ def _wilcoxon(means: Floats, ranked: Floats, seed: int) -> float:
     if not ranked.any():
         return math.nan
     sizes = np.abs(ranked)
-    if ranked.all() and len(np.unique(sizes)) == len(sizes):
-        found: Any = stats.wilcoxon(means, zero_method="pratt")
+    if len(ranked) > EXACT and sizes.all() and len(np.unique(sizes)) == len(sizes):
+        found: Any = stats.wilcoxon(means)
         return float(found.pvalue)
     return flip_signs(ranked, seed=seed).p
 
