@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selkd.arrays import from_arrays
+    from selkd.comparison.compare import Comparison, compare
     from selkd.config import RunConfig, Workspace
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
+    from selkd.promotion import Promoted, promote
+    from selkd.reproduction import Reproduction, reproduce
     from selkd.students import Evaluated, evaluate, export, predict
     from selkd.sweeps.run import sweep
     from selkd.sweeps.space import SearchSpace
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from selkd.training.teach import import_teacher, teach
 
 _HOMES = {
+    "Comparison": "comparison.compare",
+    "compare": "comparison.compare",
     "RunConfig": "config",
     "Workspace": "config",
     "Dataset": "data",
@@ -31,6 +36,10 @@ _HOMES = {
     "evaluate": "students",
     "export": "students",
     "predict": "students",
+    "Promoted": "promotion",
+    "promote": "promotion",
+    "Reproduction": "reproduction",
+    "reproduce": "reproduction",
     "sweep": "sweeps.run",
     "SearchSpace": "sweeps.space",
     "Study": "sweeps.studies",
@@ -42,8 +51,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Dataset", "Evaluated", "RunConfig", "SearchSpace", "Study", "Task", "Trained", "UserError", "Workspace",
-    "evaluate", "export", "from_arrays", "import_teacher", "load", "predict", "sweep", "sync", "teach", "train",
+    "Comparison", "Dataset", "Evaluated", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study", "Task",
+    "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays", "import_teacher", "load",
+    "predict", "promote", "reproduce", "sweep", "sync", "teach", "train",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, data, demo, promote, reproduce, studies, sweep, train, use
+from selkd.cli import care, compare, data, demo, promote, reproduce, studies, sweep, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -41,6 +41,7 @@ app.command(rich_help_panel=START)(train.train)
 app.command(rich_help_panel=SEARCH)(sweep.sweep)
 app.command(rich_help_panel=SEARCH)(studies.studies)
 app.command(rich_help_panel=SEARCH)(studies.study)
+app.command(rich_help_panel=SEARCH)(compare.compare)
 app.command(rich_help_panel=USE)(use.evaluate)
 app.command(rich_help_panel=USE)(use.predict)
 app.command(rich_help_panel=USE)(use.export)

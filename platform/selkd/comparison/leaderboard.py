@@ -107,49 +107,74 @@ def rows(comparison: "Comparison") -> list[Row]:
 def header(comparison: "Comparison") -> list[str]:
     """The names of a row's columns, the group's first."""
     unit = " (%)" if comparison.metric.share else ""
-    confidence = f"{100 * (1 - comparison.question.alpha):g} % interval"
-    return ["group", comparison.question.by, "n", comparison.metric.words + unit, confidence,
+    return ["group", comparison.question.by, "n", comparison.metric.words + unit, _confidence(comparison),
             "on validation", "budget (rows)", "setting"]  # fmt: skip
+
+
+def cells(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the leaderboard; the group's column where there are several."""
+    lines = [[*row[:3], row.mean + row.mark, *row[5:9]] for row in rows(comparison)]
+    first, *rest = _shown(comparison, [header(comparison), *lines])
+    return first, rest
+
+
+def contrast_cells(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the contrasts in rounded numbers, shares in points."""
+    metric, unit = comparison.metric, " (points)" if comparison.metric.share else ""
+    names = ["group", "contrast", f"difference{unit}", _confidence(comparison), "pairs", "won, tied, lost", "p",
+             "p (Holm)", "effect (dz)"]  # fmt: skip
+    lines = []
+    for one in comparison.contrasts:
+        clusters = "" if one.clusters == one.pairs else f" in {one.clusters}"
+        around = "-" if math.isnan(one.low) else f"{figure(metric, one.low)} to {figure(metric, one.high)}"
+        lines.append(
+            [one.group, f"{one.level} - {one.against}", figure(metric, one.difference) + one.marks, around,
+             f"{one.pairs}{clusters}", f"{one.wins}, {one.ties}, {one.losses}", number(one.p), number(one.adjusted),
+             number(one.dz, 2)]
+        )  # fmt: skip
+    several = len({one.group for one in comparison.contrasts}) > 1
+    return (names, lines) if several else (names[1:], [line[1:] for line in lines])
+
+
+def chosen(comparison: "Comparison") -> list[str]:
+    """What was chosen on validation, a line a level and group."""
+    several = _several(comparison)
+    return [
+        f"Chosen for {row.level}{f' ({row.group})' if several else ''}: {row.setting}"
+        for row in rows(comparison)
+        if row.setting
+    ]
 
 
 def markdown(comparison: "Comparison") -> str:
     """A table for a page, with what its marks mean below it."""
-    table = [[_markdown(name) for name in header(comparison)]]
-    table.append(["---", "---", *["---:"] * 5, "---"])
-    for row in rows(comparison):
-        level, mean = _markdown(row.level), _markdown(row.mean + row.mark)
-        cells = [f"**{level}**", row.n, f"**{mean}**"] if row.best else [level, row.n, mean]
-        table.append(
-            [_markdown(row.group), *cells, *map(_markdown, (row.interval, row.validation, row.budget, row.setting))]
-        )
-    lines = "\n".join(f"| {' | '.join(line)} |" for line in _shown(comparison, table))
-    return f"{lines}\n\n{_markdown(legend(comparison))}\n"
+    names, lines = cells(comparison)
+    bold = (len(names) - 7, len(names) - 5)
+    table = [[_markdown(name) for name in names], ["---"] * (bold[0] + 1) + ["---:"] * 5 + ["---"]]
+    for row, line in zip(rows(comparison), lines, strict=True):
+        table.append([f"**{_markdown(c)}**" if row.best and k in bold else _markdown(c) for k, c in enumerate(line)])
+    body = "\n".join(f"| {' | '.join(line)} |" for line in table)
+    return f"{body}\n\n{_markdown(legend(comparison, 'best in bold; '))}\n"
 
 
 def latex(comparison: "Comparison") -> str:
     """A booktabs table for a paper, with what its marks mean below it."""
-    names = [_latex(name) for name in header(comparison)[:5]]
-    table = []
+    table = [[_latex(name) for name in header(comparison)[:5]]]
     for row in rows(comparison):
         level, mean, mark = _latex(row.level), _latex(row.mean), f"$^{{{row.mark}}}$" if row.mark else ""
-        cells = (
-            [rf"\textbf{{{level}}}", row.n, rf"\textbf{{{mean}}}{mark}"] if row.best else [level, row.n, mean + mark]
-        )
-        table.append([_latex(row.group), *cells, _latex(row.interval)])
-    lines = [" & ".join(line) + r" \\" for line in _shown(comparison, [names, *table])]
+        both = [rf"\textbf{{{level}}}", rf"\textbf{{{mean}}}{mark}"] if row.best else [level, mean + mark]
+        table.append([_latex(row.group), both[0], row.n, both[1], _latex(row.interval)])
+    names, *lines = [" & ".join(line) + r" \\" for line in _shown(comparison, table)]
     columns = ("l" if _several(comparison) else "") + "lrrr"
-    body = "\n".join(lines[1:])
-    return (
-        rf"\begin{{tabular}}{{{columns}}}" + f"\n\\toprule\n{lines[0]}\n\\midrule\n{body}\n\\bottomrule\n"
-        rf"\end{{tabular}}" + f"\n% {legend(comparison)}\n"
-    )
+    rule = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", names, r"\midrule", *lines, r"\bottomrule"]
+    return "\n".join([*rule, r"\end{tabular}", f"% {legend(comparison, 'best in bold; ')}"]) + "\n"
 
 
-def legend(comparison: "Comparison") -> str:
+def legend(comparison: "Comparison", bold: str = "") -> str:
     """What the numbers and marks of the leaderboard are."""
     against = f"against {comparison.question.baseline}" if comparison.question.baseline else "against the best"
     return (
-        "Mean ± standard deviation over n students; best in bold; "
+        f"Mean ± standard deviation over n students; {bold}"
         f"{against}: * p < 0.05, ** p < 0.01, *** p < 0.001, corrected (Holm)."
     )
 
@@ -179,6 +204,10 @@ def as_json(comparison: "Comparison") -> dict[str, Any]:
 def figure(metric: "Metric", value: float) -> str:
     """A value of the metric: a share in hundredths."""
     return number(value * metric.unit, 1) if metric.share else f"{value:.4g}"
+
+
+def _confidence(comparison: "Comparison") -> str:
+    return f"{100 * (1 - comparison.question.alpha):g} % interval"
 
 
 def _chosen(comparison: "Comparison", value: float) -> str:

@@ -10,7 +10,7 @@ from selkd.comparison.factors import SEED, SOURCE, SPLIT, STUDY, SUBSET
 from selkd.comparison.result import ALL, Metric, Pairing
 from selkd.comparison.tables import Column, Frame
 from selkd.comparison.values import GAIN
-from selkd.comparison.words import ABSENT, settings
+from selkd.comparison.words import ABSENT, listed, settings
 from selkd.errors import UserError
 
 SHARED = (
@@ -57,7 +57,9 @@ def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heap
         everywhere = bool((labels[key] != ABSENT).groupby(levels).any().all())
         if key in (SEED, SPLIT) or (key == SUBSET and key not in within):
             unit.append(key)
-        elif key in within or (key.startswith(SHARED) and everywhere):
+        elif key in within:
+            group.insert(0, key)
+        elif key.startswith(SHARED) and everywhere:
             group.append(key)
         else:
             values = labels.loc[labels[key] != ABSENT, key]
@@ -69,15 +71,16 @@ def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heap
 def placed(labels: Frame, found: Heaps) -> Frame:
     """Of every run its group, cell, setting, seed and split, in words."""
 
-    def joined(keys: Sequence[str], missing: str) -> list[str]:
-        return [settings(zip(keys, row, strict=True)) or missing for row in labels[list(keys)].to_numpy()]
+    def joined(keys: Sequence[str], nothing: str) -> list[str]:
+        without = f"no {listed(keys)}" if keys and nothing else nothing
+        return [settings(zip(keys, row, strict=True)) or without for row in labels[list(keys)].to_numpy()]
 
     def own(key: str) -> Any:
         return labels.get(key, "")
 
     return pd.DataFrame(
         {
-            "group": joined(found.group, ALL),
+            "group": joined(_distinguishing(labels, found.group), ALL),
             "cell": joined(found.cell, ALL),
             "setting": joined(found.tuned, ""),
             "split": own(SPLIT),
@@ -86,6 +89,16 @@ def placed(labels: Frame, found: Heaps) -> Frame:
         },
         index=labels.index,
     )
+
+
+def _distinguishing(labels: Frame, keys: Sequence[str]) -> list[str]:
+    """The keys that tell groups apart; one that follows from the others is not needed for that."""
+    kept = list(keys)
+    for key in reversed(keys):
+        rest = [other for other in kept if other != key]
+        if rest and len(labels[rest].drop_duplicates()) == len(labels[kept].drop_duplicates()):
+            kept = rest
+    return kept
 
 
 UNIT = ["group", "cell", "split", "seed"]

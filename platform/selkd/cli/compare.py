@@ -1,0 +1,170 @@
+"""`selkd compare`."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from selkd.cli import show
+
+if TYPE_CHECKING:
+    from selkd.comparison.compare import Comparison
+    from selkd.comparison.records import Records, Watch
+
+Format = Literal["table", "csv", "markdown", "latex"]
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".txt": "table"}
+LEFT_OUT = 10  # runs that are named one by one
+FEW_BLOCKS = 10  # below which the critical difference is only roughly right
+
+
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies to compare.", show_default=False)],
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY", help="What is compared; without it, what could be is listed.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="Compare all others with this one, instead of all pairs.")
+    ] = None,
+    within: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Compare within each value of this key; repeatable.")
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option(help="The difference that matters, such as 0.01: how many seeds would tell it?")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How the leaderboard is written.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the leaderboard to a .csv, .md, .tex or .txt file.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read everything from MLflow again.")] = False,
+    json: show.Json = False,
+) -> None:
+    """Say which level of a factor is better, and whether that is more than luck.
+
+    Students are paired by what they share: seed, split, subset, rows, architecture. Other hyperparameters are chosen
+    on validation for each level; the test values of what was chosen are compared. MLflow alone is read.
+
+    **Examples**
+
+    `selkd compare demo-closed --by objective.name`
+
+    `selkd compare sample-policies --by selection.samples.policy --baseline random --within selection.samples.keep`
+
+    `selkd compare category-policies --by selection.categories.policy --metric gain/accuracy`
+
+    `selkd compare before after --by study --format latex > table.tex`
+    """
+    from selkd.comparison.compare import Question, answer, read
+    from selkd.comparison.looks import declared
+    from selkd.errors import UserError
+
+    if output is not None and format == "table" and output.suffix not in SUFFIXES:
+        raise UserError(f"--output {output}: the ending says the format: {', '.join(SUFFIXES)}. Or add --format.")
+    records = read(studies, fresh=fresh, watch=_now_and_then(quiet=json))
+    plan = declared(records)
+    asked = by or (plan.question.by if plan else None)
+    if asked is None:
+        raise UserError(_what_could_be_asked(records, studies))
+    found = answer(records, Question(asked, metric, baseline, tuple(within or ()), difference))
+    if output is not None:
+        _write(found, output, SUFFIXES.get(output.suffix, format) if format == "table" else format)
+    if json:
+        show.print_json(found.as_json())
+    elif format == "table":
+        print_comparison(found)
+        if output is not None:
+            show.say(f"The leaderboard is in {output}.")
+    elif output is None:
+        typer.echo(written(found, format), nl=False)
+
+
+def written(comparison: "Comparison", format: Format) -> str:
+    """The leaderboard in one of the formats."""
+    match format:
+        case "csv":
+            return comparison.to_csv()
+        case "markdown":
+            return comparison.to_markdown()
+        case "latex":
+            return comparison.to_latex()
+        case "table":
+            return comparison.leaderboard().to_string(index=False) + "\n"
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """The verdict first, then what it rests on, then what cannot be said."""
+    from selkd.comparison import leaderboard
+
+    show.say(comparison.verdict)
+    header, rows = leaderboard.cells(comparison)
+    _table("", header[:-1], [row[:-1] for row in rows])
+    show.say(leaderboard.legend(comparison))
+    for line in leaderboard.chosen(comparison):
+        show.say(line)
+    if comparison.contrasts:
+        _table("Contrasts", *leaderboard.contrast_cells(comparison))
+    for line in (f"Pairing: {comparison.pairing.words}", comparison.family, *_overall(comparison)):
+        show.say(line)
+    for caveat in comparison.caveats:
+        show.say(f"- {caveat}")
+    left = comparison.left_out
+    for study, key, run, reason in left.head(LEFT_OUT).to_numpy():
+        show.say(f"  left out: {study} {key or run}: {reason}")
+    if len(left) > LEFT_OUT:
+        show.say(f"  and {len(left) - LEFT_OUT} more; --json names all of them")
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    show.table(title, [escape(name) for name in columns], [[escape(cell) for cell in row] for row in rows])
+
+
+def _now_and_then(quiet: bool) -> "Watch":
+    """Lines about runs that are read, the first after a few seconds."""
+    said = time.monotonic()
+
+    def watch(done: int, total: int | None) -> None:
+        nonlocal said
+        if not quiet and time.monotonic() - said >= show.PAUSE:
+            said = time.monotonic()
+            show.note(f"{done:,} runs read")
+
+    return watch
+
+
+def _overall(comparison: "Comparison") -> list[str]:
+    """All levels at once, where there are three or more."""
+    from selkd.comparison.words import counted, listed, p_value
+
+    overall = comparison.overall
+    if overall is None:
+        return []
+    ranks = listed([f"{level} {rank:.2f}" for level, rank in overall.ranks.items()])
+    if overall.friedman is None or overall.critical is None:
+        return [f"All levels at once: {overall.note}."]
+    tests = f"Friedman {p_value(overall.friedman)}, Iman-Davenport {p_value(overall.iman_davenport)}"
+    rough = "" if overall.blocks >= FEW_BLOCKS else ", roughly, at so few"
+    return [
+        f"All levels at once over {counted(overall.blocks, 'block')}: {tests}. Mean ranks: {ranks}; those "
+        f"further apart than {overall.critical:.2f} differ (Nemenyi{rough})."
+    ]
+
+
+def _write(comparison: "Comparison", output: Path, format: Format) -> None:
+    from selkd.files import write_bytes
+
+    write_bytes(output, written(comparison, format).encode())
+
+
+def _what_could_be_asked(records: "Records", studies: list[str]) -> str:
+    from selkd.comparison.factors import factors
+
+    found = factors(records)
+    if found.empty:
+        return f"--by: no key varies in {', '.join(studies)}, so there is nothing to compare."
+    lines = [f"  --by {key}  ({levels}: {values})" for key, levels, values in found.to_numpy()]
+    return "--by: say what is compared. These keys vary:\n" + "\n".join(lines)
