@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from selkd.config import Workspace
-from selkd.sweeps.studies import study_folder
 from selkd.tracking import StudyRecord
 
 SWEEP = """
@@ -64,7 +63,7 @@ def run(folder: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def events(folder: Path, name: str) -> list[dict[str, Any]]:
-    return StudyRecord(study_folder(Workspace(folder), name)).ledger.events()
+    return StudyRecord(Workspace(folder).studies / name).ledger.events()
 
 
 def span(found: list[dict[str, Any]]) -> float:

@@ -21,7 +21,6 @@ import psutil
 
 from selkd.config import Workspace
 from selkd.sweeps.state import ENDED, State
-from selkd.sweeps.studies import study_folder
 from selkd.tracking import StudyRecord
 
 PAUSE = (4.0, 14.0)
@@ -166,7 +165,7 @@ def _strike(victim: str, driver: "subprocess.Popen[bytes]", workspace: Workspace
     if victim == "torn ledger":
         driver.kill()
         driver.wait()
-        return _tear(study_folder(workspace, "chaos") / "ledger.jsonl")
+        return _tear(workspace.studies / "chaos" / "ledger.jsonl")
     for process in _processes(workspace, MARKS[victim]):
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -184,7 +183,7 @@ def _tear(ledger: Path) -> bool:
 
 
 def _events(workspace: Workspace) -> list[dict[str, Any]]:
-    return StudyRecord(study_folder(workspace, "chaos")).ledger.events()
+    return StudyRecord(workspace.studies / "chaos").ledger.events()
 
 
 def _compare(report: Report, disturbed: Workspace, calm: Workspace) -> None:

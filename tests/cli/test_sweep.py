@@ -22,7 +22,7 @@ from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.sweeps import ready
 from selkd.sweeps.space import SearchSpace
-from selkd.sweeps.studies import Study, study_folder
+from selkd.sweeps.studies import Study
 from selkd.tracking import StudyRecord, TrialRecord
 
 SPACE: dict[str, Any] = {
@@ -70,7 +70,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setattr(show.out, "_width", 100)
     workspace = Workspace.default()
     space = SearchSpace.of(SPACE)
-    record = StudyRecord(study_folder(workspace, "tiny"))
+    record = StudyRecord(workspace.studies / "tiny")
     record.begin("tiny", space.model_dump(mode="json", by_alias=True), {})
     record.start(1, "here", 1)
     for number, key in enumerate(("tiny-a", "tiny-b", "tiny-c")):
@@ -163,10 +163,10 @@ def test_a_study_without_a_driver_is_put_in_order(workspace: Workspace) -> None:
     shown = words("study", "tiny", "--stop")
     assert "1 finished, 1 failed, 1 stopped, can go on" in shown
     assert TrialRecord(workspace.runs / "tiny-c").status == "stopped"
-    events = StudyRecord(study_folder(workspace, "tiny")).ledger.events()
+    events = StudyRecord(workspace.studies / "tiny").ledger.events()
     assert events[-1]["event"] == "stop"
     output("study", "tiny", "--stop")
-    assert len(StudyRecord(study_folder(workspace, "tiny")).ledger.events()) == len(events)
+    assert len(StudyRecord(workspace.studies / "tiny").ledger.events()) == len(events)
 
 
 def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
@@ -177,7 +177,7 @@ def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
     found = json.loads(output("sweep", str(path), "--dry-run", "--json"))
     assert found["students"] == 3
     assert len(found["candidates"]) == 10
-    assert not study_folder(workspace, "other").exists()
+    assert not (workspace.studies / "other").exists()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
 def test_a_study_that_did_not_try_everything_is_no_success(
     reason: str, error: type[Exception], workspace: Workspace
 ) -> None:
-    StudyRecord(study_folder(workspace, "tiny")).stop(False, reason)
+    StudyRecord(workspace.studies / "tiny").stop(False, reason)
     with pytest.raises(error):
         commands.sweep.refuse_unfinished(Study.read("tiny", workspace))
 

@@ -16,7 +16,7 @@ from selkd.config import Workspace
 from selkd.sweeps.pace import Pace, planned
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import STOP, study_folder
+from selkd.sweeps.studies import STOP
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.training.loop import Epoch
 
@@ -36,7 +36,7 @@ class Study:
     def __init__(self, root: Path, **changes: Any) -> None:
         self.workspace = Workspace(root)
         self.space = SearchSpace.of(SPACE | changes)
-        self.record = StudyRecord(study_folder(self.workspace, self.space.name))
+        self.record = StudyRecord(self.workspace.studies / self.space.name)
         self.record.begin(self.space.name, self.space.model_dump(mode="json", by_alias=True), {})
         self.record.start(1, "here", 2)
 

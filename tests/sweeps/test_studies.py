@@ -10,7 +10,7 @@ from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import Study, past_of, study_folder
+from selkd.sweeps.studies import Study, past_of
 from selkd.tracking import StudyRecord
 
 ACCURACY, LOSS, SIZE = "validation/accuracy", "validation/nll", "cost/parameters"
@@ -32,7 +32,7 @@ def changed(space: Any, tmp_path: Path) -> Any:
     workspace = Workspace(tmp_path)
 
     def study(**changes: Any) -> Study:
-        record = StudyRecord(study_folder(workspace, "small"))
+        record = StudyRecord(workspace.studies / "small")
         record.begin("small", written(space()), {})
         for number, results in enumerate(RESULTS):
             tell(record, number, ACCURACY, dict(zip((ACCURACY, LOSS, SIZE), results, strict=True)))

@@ -8,7 +8,7 @@ from selkd.config import Workspace
 from selkd.sweeps.pace import Pace, planned
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State, Trial
-from selkd.sweeps.studies import STOP, best, judged, study_folder
+from selkd.sweeps.studies import STOP, best, judged
 from selkd.tracking import TrialRecord
 from selkd.training.loop import Epoch
 
@@ -19,7 +19,7 @@ class View:
     def __init__(self, space: SearchSpace, workspace: Workspace, before: State) -> None:
         """`before`: how the study stood when this driver began."""
         self.space, self.runs = space, workspace.runs
-        self.stop = study_folder(workspace, space.name) / STOP
+        self.stop = workspace.studies / space.name / STOP
         self.total = planned(space)
         self.metric = next(iter(space.metrics))
         self.front: list[Candidate] = []

@@ -18,7 +18,7 @@ from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import LOCK, STOP, Study, past_of, study_folder
+from selkd.sweeps.studies import LOCK, STOP, Study, past_of
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
 from selkd.tracking.record import LEDGER
 from selkd.training.loop import Epoch
@@ -45,7 +45,7 @@ def sweep(
     than when it began. `seeds`: candidates that are to have more seeds than they have, and how many.
     """
     space, workspace = SearchSpace.of(space), workspace or Workspace.default()
-    folder = study_folder(workspace, space.name)
+    folder = workspace.studies / space.name
     busy = (
         f"{folder.name}: another driver works on this study. Watch it with `selkd study {folder.name}`, end it with "
         f"`selkd study {folder.name} --stop`, or give this one another name."

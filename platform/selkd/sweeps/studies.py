@@ -36,7 +36,7 @@ class Study:
     @classmethod
     def read(cls, name: str, workspace: Workspace | None = None) -> "Study":
         workspace = workspace or Workspace.default()
-        folder = study_folder(workspace, name)
+        folder = workspace.studies / name
         if not (folder / LEDGER).is_file():
             raise UserError(f"no study {name!r} in {workspace.studies}. {nearest(name, names(workspace))}")
         return cls(folder, State.of(StudyRecord(folder).ledger.events()))
@@ -132,10 +132,6 @@ def ranked(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidat
     complete = [one for one in candidates if one.verdict == "complete" and space.metrics.keys() <= one.values.keys()]
     kept = [candidate for candidate in complete if candidate.feasible]
     return sorted(kept, key=lambda candidate: (sign * candidate.values[name], candidate.number))
-
-
-def study_folder(workspace: Workspace, name: str) -> Path:
-    return workspace.studies / name
 
 
 def names(workspace: Workspace) -> list[str]:
