@@ -1,14 +1,18 @@
 """What a figure has room for: which groups, levels and students are drawn, and in which words values are given."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
+from selkd.comparison import style
 from selkd.comparison.result import ALL, Comparison
-from selkd.comparison.words import counted
+from selkd.comparison.words import counted, number
 
 MOST_GROUPS, MOST_LINES, MOST_READ = 4, 7, 10
 """Groups that are drawn, levels drawn as lines, and students of a level and group whose files are read."""
+SPOKEN = 8
+"""Levels of a group that the words for a figure name."""
 
 
 def groups(comparison: Comparison) -> list[str]:
@@ -17,9 +21,9 @@ def groups(comparison: Comparison) -> list[str]:
 
 
 def levels(comparison: Comparison) -> list[str]:
-    """The levels, those with the best mean rank over groups first; a baseline keeps its place."""
+    """The levels, those with the best mean rank over groups first."""
     ranks = comparison.levels.groupby("level", sort=False)["rank"].mean()
-    return list(ranks.sort_values(kind="stable").index)
+    return [str(level) for level in ranks.sort_values(kind="stable").index]
 
 
 def lines(comparison: Comparison) -> list[str]:
@@ -37,42 +41,49 @@ def chosen(comparison: Comparison) -> pd.DataFrame:
     return trials[trials["chosen"].astype(bool) & trials["value"].notna()]
 
 
-def read(comparison: Comparison, only: Sequence[str] | None = None, most: int = MOST_READ) -> pd.DataFrame:
-    """The students whose files are read: of each group and level (all, or those named) the first by split and seed."""
+def read(comparison: Comparison, only: Sequence[str], most: int = MOST_READ) -> pd.DataFrame:
+    """The students whose files are read: of each drawn group and of these levels the first by split and seed."""
     mine = chosen(comparison)
-    if only is not None:
-        mine = mine[mine["level"].isin(only)]
-    mine = mine[mine["group"].isin(groups(comparison)[:MOST_GROUPS])]
+    mine = mine[mine["level"].isin(only) & mine["group"].isin(groups(comparison)[:MOST_GROUPS])]
     ordered = mine.sort_values(["cell", "split", "seed"], key=_by_size, kind="stable")
-    return ordered.groupby(["group", "level"], sort=False).head(most)
+    first = ordered.groupby(["group", "level"], sort=False).head(most)
+    return first.sort_values("level", key=lambda column: column.map(levels(comparison).index), kind="stable")
 
 
 def values(comparison: Comparison) -> str:
     """What an axis of the metric is called, with its unit."""
-    words = comparison.metric.words
     if not comparison.metric.share:
-        return words
-    return f"{words} (points)" if comparison.metric.reported.startswith("gain/") else f"{words} (%)"
+        return comparison.metric.words
+    unit = "points" if comparison.metric.reported.startswith("gain/") else "%"
+    return f"{comparison.metric.words} ({unit})"
 
 
 def differences(comparison: Comparison, than: str) -> str:
     """What an axis of differences is called."""
-    unit = " (points)" if comparison.metric.share else ""
-    return f"difference in {comparison.metric.words} from {than}{unit}"
+    return f"{comparison.metric.words}: difference from {than}" + (" (points)" if comparison.metric.share else "")
+
+
+def amount(comparison: Comparison, value: float) -> str:
+    """A value of the metric as it is shown."""
+    return number(comparison.metric.unit * value, 1 if comparison.metric.share else 3)
 
 
 def title(group: str) -> str | None:
     """A panel's title; a group that holds everything needs none."""
-    return None if group == ALL else group
+    return None if group == ALL else style.name(group, 44)
 
 
-def left(kinds: str, drawn: int, there: int) -> str:
+def spoken(groups: Sequence[str], told: Callable[[str], str]) -> str:
+    """What is told of each group, one after the other."""
+    return " ".join(f"{group}: {told(group)}." if group != ALL else f"{told(group)}." for group in groups)
+
+
+def left(kind: str, drawn: int, there: int) -> str:
     """A sentence on what was left out of a figure; nothing where all is drawn."""
-    if there <= drawn:
-        return ""
-    return f" {drawn} of {counted(there, kinds)} are drawn; the numbers have all."
+    return f" {drawn} of {counted(there, kind)} are drawn." if there > drawn else ""
 
 
 def _by_size(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    return column.astype(str) if numbers.isna().any() else numbers
+    """Numbers by size, where all are numbers."""
+    numbers = pd.Series(pd.to_numeric(column, errors="coerce"), index=column.index, dtype=float)
+    return column.astype(str) if bool(np.isnan(numbers.to_numpy()).any()) else numbers
