@@ -1,6 +1,7 @@
 """What MLflow holds, as plain values: the one place where selkd reads from it."""
 
 import contextlib
+import gc
 import posixpath
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from selkd.tracking.names import DELIVERED
 from selkd.tracking.provenance import without_password
 from selkd.tracking.server import connect
 
-PAGE = 1000
+PAGE = 500
 """Runs a request: MLflow holds a page in memory whole, with everything that belongs to it."""
 IDS = 500
 """Run ids a request."""
@@ -128,13 +129,14 @@ class Runs:
         known: set[str] = set()
         while True:
             limits = [condition] * bool(condition) + [f"attributes.start_time >= {since}"]
-            with self._asking():
+            with self._asking(), _uncollected():
                 page = self._client.search_runs(
                     [experiment.id], " and ".join(limits), view, size, ["attributes.start_time ASC"]
                 )
             yield [_plain(run) for run in page if run.info.run_id not in known]
             if page.token is None:
                 return
+            gc.collect()  # the page's objects hold one another
             last = page[-1].info.start_time
             size = PAGE if last > since else 2 * size  # more than a page began in one millisecond
             since, known = last, {run.info.run_id for run in page if run.info.start_time == last}
@@ -158,6 +160,18 @@ class Runs:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             said = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(f"MLflow at {self.place} cannot be read: {without_password(said)}. Try again.") from error
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is looked for while MLflow makes its hundred thousand objects a page, which takes 2.6 times as long."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _plain(run: Any) -> Run:
