@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from selkd.comparison.factors import SOURCE, SPLIT
-from selkd.comparison.pairing import ENOUGH_SPLITS, Heaps, never_shared
+from selkd.comparison.pairing import Heaps, never_shared
+from selkd.comparison.pairs import ENOUGH_SPLITS
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric

@@ -9,6 +9,7 @@ from selkd.comparison import caveats, levels, looks, pairing, verdict
 from selkd.comparison.choosing import choose, few_seeds, without_doubles
 from selkd.comparison.contrasts import MOST_WITHIN, Contrasts, pairs_of, refuse_many
 from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolve
+from selkd.comparison.pairs import Pairs, refuse_raw
 from selkd.comparison.question import ALPHA, Plan, Question
 from selkd.comparison.records import Records, Watch, read_records
 from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
@@ -79,17 +80,14 @@ def answer(records: Records, question: Question) -> Comparison:
     trials, doubled = without_doubles(trials)
     trials, best, unchosen = choose(trials, metric)
 
-    units, subsets = pairing.units(trials, order)
-    units, subsets = units.dropna(how="all"), subsets.loc[units.dropna(how="all").index]
-    pairing.refuse_raw(metric, question.by, subsets)
-    kind = pairing.clustering(subsets, question.by)
-    described = pairing.described(heaps, kind)
-    sources = trials.drop_duplicates("cell").set_index("cell")["source"]
+    pairs = Pairs(trials, order, question.by)
+    refuse_raw(metric, question.by, pairs)
+    described = pairing.described(heaps, pairs.kind)
     matters = question.difference or (MATTERS if metric.share else None)
-    contrasts = Contrasts(question, metric, units, subsets, sources, kind, matters)
+    contrasts = Contrasts(question, metric, pairs, matters)
 
-    shown = levels.table(trials, best, _level_clusters(contrasts, trials, order), records, metric, question)
-    ranked = _ranked(units, order, metric)
+    shown = levels.table(trials, best, pairs.clusters_of(trials), records, metric, question)
+    ranked = _ranked(pairs.table, order, metric)
     found, family, sizes = _families(contrasts, pairs_of(question, ranked), trials)
     seeds = trials.loc[trials["chosen"], "seed"].nunique()
     deviation = looks.deviation(question, plan, seeds)
@@ -109,8 +107,8 @@ def answer(records: Records, question: Question) -> Comparison:
     words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters)
     said = [
         *caveats.few_pairs(found, sizes, question, described.unit),
-        *caveats.luck(units, kind),
-        *caveats.unpaired(units, heaps, varying, names),
+        *caveats.luck(pairs.table, pairs.kind),
+        *caveats.unpaired(pairs.table, heaps, varying, names),
         *caveats.confounded(heaps, varying, names, question.by),
         *few_seeds(best),
         *caveats.tuning(shown, metric),
@@ -128,7 +126,7 @@ def answer(records: Records, question: Question) -> Comparison:
         look=look,
         records=records,
         levels=shown,
-        units=units,
+        units=pairs.table,
         trials=trials,
         contrasts=found,
         family=family,
@@ -187,17 +185,6 @@ def _numeric(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _level_clusters(contrasts: Contrasts, trials: Frame, order: Sequence[str]) -> Column:
-    """Of each trial the cluster that its level's interval is resampled by."""
-    index = pd.MultiIndex.from_frame(trials[pairing.UNIT])
-    found = pd.Series(index=trials.index, dtype=object)
-    for level in order:
-        mine = (trials["level"] == level).to_numpy()
-        names = pairing.cluster_names(contrasts.kind, contrasts.subsets, contrasts.sources, [level])
-        found[mine] = names.reindex(index[mine]).to_numpy()
-    return found
 
 
 def _ranked(units: Frame, order: Sequence[str], metric: Metric) -> list[str]:

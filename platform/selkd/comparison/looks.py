@@ -1,5 +1,6 @@
 """The verdict of a study that declared beforehand what is compared, and after how many seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -73,11 +74,9 @@ def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: in
 
 def _p(contrasts: Contrasts, one: Contrast, seeds: int) -> float:
     """The p-value that the first so many seeds gave; 1 where they gave none."""
-    differences, clusters = contrasts.differences(one.level, one.against, one.group)
-    order = in_order(sorted(set(contrasts.units.index.get_level_values("seed"))))[:seeds]
-    early = differences.index.get_level_values("seed").isin(order)
-    p = paired(differences[early].to_numpy(dtype=float), clusters[early].tolist()).permutation_p
-    return 1.0 if p != p else p  # noqa: PLR0124
+    order = in_order(sorted(set(contrasts.pairs.seeds)))[:seeds]
+    p = paired(*contrasts.differences(one.level, one.against, one.group, order)).permutation_p
+    return 1.0 if math.isnan(p) else p
 
 
 def _words(question: Question) -> str:
