@@ -14,7 +14,7 @@ SLACK = 900.0
 """Seconds by which clocks of readers and writers may differ, and what a delivery may take."""
 
 Watch = Callable[[int, int | None], None]
-"""Told how many runs were read, and of how many, where that is known."""
+"""Told how many runs of a study were read, and of how many, where that is known."""
 
 
 def read_runs(server: Runs, experiment: Experiment, cache: Path, fresh: bool, watch: Watch) -> pa.Table:

@@ -82,6 +82,7 @@ class Runs:
         return self._all(experiment, f"attributes.end_time > {int(1000 * since)}") + arrived
 
     def deleted(self, experiment: Experiment) -> set[str]:
+        """Ids of deleted runs, until `mlflow gc` forgets them. MLflow tells no id without all the rest of its run."""
         return {run.id for run in self._all(experiment, deleted=True)}
 
     def named(self, experiment: Experiment, ids: Iterable[str]) -> list[Run]:
@@ -100,15 +101,15 @@ class Runs:
 
     def file(self, run_id: str, path: str, kept: Path) -> Path | None:
         """An artifact of a run, where it lies on this machine, else downloaded to `kept`; nothing when it has none."""
+        if kept.is_file():
+            return kept
         with self._asking():
             place = urlparse(str(self._client.get_run(run_id).info.artifact_uri))
             if place.scheme in ("", "file"):
                 local = Path(url2pathname(place.path)) / path
                 return local if local.is_file() else None
-            folder = posixpath.dirname(path)
-            if kept.is_file():
-                return kept
-            if path not in {info.path for info in self._client.list_artifacts(run_id, folder or None)}:
+            listed = self._client.list_artifacts(run_id, posixpath.dirname(path) or None)
+            if path not in {info.path for info in listed}:
                 return None
             with tempfile.TemporaryDirectory() as temporary:
                 downloaded = self._client.download_artifacts(run_id, path, temporary)
@@ -164,7 +165,7 @@ class Runs:
 
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage is looked for while MLflow makes its hundred thousand objects a page, which takes 2.6 times as long."""
+    """Look for no garbage while MLflow makes its hundred thousand objects a page: that would take 2.6 times as long."""
     before = gc.isenabled()
     gc.disable()
     try:
