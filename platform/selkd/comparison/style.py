@@ -103,6 +103,11 @@ def label(axes: Axes, x: str | None = None, y: str | None = None, title: str | N
         axes.set_title(title, fontsize=NORMAL)
 
 
+def first_column(panels: Sequence[Axes]) -> list[Axes]:
+    """The panels at the left, which name the axis that all share."""
+    return [axes for axes in panels if (place := axes.get_subplotspec()) is not None and place.is_first_col()]
+
+
 def say_cut(axes: Axes, axis: str) -> None:
     """Say at an axis that it does not begin at zero, where it does not."""
     low, high = sorted(axes.get_xlim() if axis == "x" else axes.get_ylim())
@@ -133,11 +138,13 @@ def short(value: float) -> str:
 def legend(
     made: Figure, handles: Sequence[Any], names: Sequence[str], columns: int = 4, note: str | None = None
 ) -> None:
-    """One legend for the whole figure, below it, with a note on what all of it shows."""
-    shown = [name(text, 40) for text in names]
-    fitting = max(1, int(made.get_figwidth() / (0.6 + 0.068 * max(map(len, shown)))))
+    """One legend for the whole figure, in room of its own below it, with a note on what all of it shows."""
+    shown = [name(text, LONGEST + 12) for text in names]
+    columns = next((n for n in range(min(columns, len(shown)), 1, -1) if _wide(shown, n) < made.get_figwidth()), 1)
+    rows = -(-len(shown) // columns) + (note is not None)
+    made.set_figheight(made.get_figheight() + 0.1 + 0.17 * rows)
     made.legend(
-        handles, shown, loc="outside lower center", ncols=min(columns, fitting, len(shown)),
+        handles, shown, loc="outside lower center", ncols=columns,
         frameon=False, fontsize=SMALL, handlelength=2.6, title=note, title_fontsize=SMALL,
     )  # fmt: skip
 
@@ -153,6 +160,12 @@ def finished(made: Figure) -> Figure:
 def spread(count: int, width: float = 0.6) -> np.ndarray:
     """Offsets around zero that keep `count` things apart."""
     return np.zeros(1) if count == 1 else np.linspace(-width / 2, width / 2, count)
+
+
+def _wide(names: Sequence[str], columns: int) -> float:
+    """Inches that a legend takes, whose columns are filled one after the other."""
+    rows = -(-len(names) // columns)
+    return sum(0.65 + 0.078 * max(map(len, names[k : k + rows])) for k in range(0, len(names), rows))
 
 
 def _lines(text: str) -> str:

@@ -1,5 +1,7 @@
 """Which categories gain: the accuracy of each over a baseline, or over the cross-entropy twins, with intervals."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.lines import Line2D
 
@@ -9,7 +11,7 @@ from selkd.comparison.statistics import interval
 from selkd.comparison.values import GAIN, twins_of
 from selkd.comparison.views import shown
 from selkd.comparison.views.view import CannotShow, Drawn, View
-from selkd.comparison.words import listed, number
+from selkd.comparison.words import number
 
 ACCURACY = "test/accuracy/"
 TWINS = "cross-entropy twins"
@@ -92,18 +94,16 @@ def _clusters(comparison: Comparison, pairs: pd.DataFrame) -> list[tuple[str, ..
 
 
 def _alt(numbers: pd.DataFrame, groups: list[str], over: str, left: str) -> str:
-    def told(group: str) -> str:
+    def told(group: str) -> Iterator[str]:
         mine = numbers[numbers["group"] == group].sort_values("difference", ascending=False, kind="stable")
         ends = [mine.iloc[0], mine.iloc[-1]] if len(mine) > 1 else [mine.iloc[0]]
-        return listed(
-            [
-                f"{kind} {row['category']} under {row['level']}, {number(100 * row['difference'], 1)} "
-                f"({number(100 * row['low'], 1)} to {number(100 * row['high'], 1)})"
-                for kind, row in zip(("most", "least"), ends, strict=False)
-            ]
-        )
+        for kind, row in zip(("most", "least"), ends, strict=False):
+            difference, low, high = (number(100 * row[name], 1) for name in ("difference", "low", "high"))
+            where = f"{shown.called(row['category'])} under {shown.called(row['level'])}"
+            yield f"{kind} {where}, {difference} ({low} to {high})"
 
-    return f"Difference in test accuracy of each category from {over}, in points. {shown.spoken(groups, told)}{left}"
+    words = f"Difference in test accuracy of each category from {shown.called(over)}, in points."
+    return f"{words} {shown.spoken(groups, told)}{left}"
 
 
 CATEGORIES = View(

@@ -39,7 +39,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
         for (task, group, level), mine in students.groupby(["task", "group", "level"], sort=False):
             rows.append((COSTS[str(name)], task, group, level, column[mine.index].mean(), *told.loc[(group, level)]))
     found = pd.DataFrame(rows, columns=["cost", "task", "group", "level", "at", "mean", "low", "high"])
-    found = found[np.isfinite(found["at"]) & np.isfinite(found["mean"])].reset_index(drop=True)
+    found = found[np.isfinite(found[["at", "mean"]].astype(float)).all(axis=1)].reset_index(drop=True)
     if found.empty:
         raise CannotShow("all levels and groups cost the same, or their costs were not recorded.")
     sign = 1 if comparison.metric.maximise else -1
@@ -72,6 +72,8 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
         mine = numbers[(numbers["task"] == task) & (numbers["cost"] == cost)].sort_values("at")
         best = mine[mine["front"]]
         axes.step(best["at"], unit * best["mean"], where="post", color="black", linewidth=1, linestyle="--", zorder=1)
+        for level, points in mine.groupby("level", sort=False):
+            axes.plot(points["at"], unit * points["mean"], color=looks[str(level)].colour, linewidth=0.8, alpha=0.4)
         for row in mine.itertuples():
             look = looks[row.level]
             axes.plot([row.at, row.at], [unit * row.low, unit * row.high], color=look.colour, linewidth=1, alpha=0.6)
@@ -90,7 +92,8 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     levels = [level for level in looks if level in set(numbers["level"])]
     key = [Line2D([], [], marker=looks[one].marker, color=looks[one].colour, linestyle="") for one in levels]
     key.append(Line2D([], [], color="black", linewidth=1, linestyle="--"))
-    style.legend(figure, key, [*levels, "Pareto front (filled)"])
+    note = "thin lines join the groups of a level" if numbers["group"].nunique() > 1 else None
+    style.legend(figure, key, [*levels, "Pareto front (filled)"], note=note)
     return Drawn(style.finished(figure), _alt(comparison, numbers, len(drawn), len(tasks)))
 
 
@@ -115,10 +118,11 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, drawn: int, there: int) 
     for cost, mine in numbers.groupby("cost", sort=False):
         best = mine[mine["front"]].sort_values("at")
         points = [
-            f"{row.level}{_of(row.group, comparison)} {shown.amount(comparison, row.mean)} at {number(row.at, 2)}"
+            f"{shown.called(row.level)}{_of(row.group, comparison)} {shown.amount(comparison, row.mean)} at "
+            f"{number(row.at, 2)}"
             for row in best.itertuples()
         ]
-        parts.append(f"By {cost}: {listed(points)}")
+        parts.append(f"By {cost}: {listed(points, shown.SPOKEN_EACH)}")
     return (
         f"{shown.values(comparison)} against cost. No other point beats these in both. {'. '.join(parts)}."
         f"{shown.left('task', drawn, there)}"
@@ -126,7 +130,7 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, drawn: int, there: int) 
 
 
 def _of(group: str, comparison: Comparison) -> str:
-    return f" ({group})" if len(shown.groups(comparison)) > 1 else ""
+    return f" ({shown.called(group)})" if len(shown.groups(comparison)) > 1 else ""
 
 
 COST = View("costs", "The metric against what it costs", "a cost in which levels or groups differ", numbers, draw)

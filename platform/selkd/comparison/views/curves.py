@@ -1,6 +1,6 @@
 """How students learn: medians over students with bands from the lower to the upper quartile, epoch by epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -47,8 +47,10 @@ def draw_metric(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     words = numbers["name"].iloc[0].replace("/", " ").replace("_", " ") + (" (%)" if comparison.metric.share else "")
     for axes, group in zip(panels, groups, strict=True):
         _lines(axes, numbers[numbers["group"] == group], looks, unit)
-        style.label(axes, x="epoch", y=words, title=shown.title(group))
-    style.say_cut(panels[0], "y")
+        style.label(axes, x="epoch", title=shown.title(group))
+    for axes in style.first_column(panels):
+        style.label(axes, y=words)
+        style.say_cut(axes, "y")
     _legend(figure, looks, numbers)
     return Drawn(style.finished(figure), _alt(comparison, numbers, words, unit))
 
@@ -130,12 +132,14 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, words: str, unit: float)
     names = numbers["name"].nunique()
     told = [_end(row, unit, names > 1, len(set(numbers["group"])) > 1) for row in last.itertuples()]
     lines = shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
-    return f"{words} by epoch, median and middle half over students. At the end: {listed(told, 12)}.{lines}"
+    return f"{words} by epoch, median and middle half over students. At the end: {listed(told, 6)}.{lines}"
 
 
 def _end(row: Any, unit: float, named: bool, grouped: bool) -> str:
-    where: Sequence[str] = [row.level, *([_term(row.name)] if named else []), *([row.group] if grouped else [])]
-    return f"{', '.join(where)} {unit * row.median:.3g} ({unit * row.low:.3g} to {unit * row.high:.3g})"
+    where = [row.level, *([_term(row.name)] if named else []), *([row.group] if grouped else [])]
+    return (
+        f"{', '.join(map(shown.called, where))} {unit * row.median:.3g} ({unit * row.low:.3g} to {unit * row.high:.3g})"
+    )
 
 
 CURVES = View("curves", "Learning curves", "the record of a shown student", metric_numbers, draw_metric)

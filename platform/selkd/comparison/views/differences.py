@@ -1,5 +1,7 @@
 """By how much each level differs from the baseline, or from the best level, with intervals: a forest plot."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.lines import Line2D
 
@@ -49,7 +51,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
             )  # fmt: skip
         axes.set_yticks(range(len(order)), [style.name(level) for level in order])
         style.label(axes, x=shown.differences(comparison, style.name(reference)))
-        style.label(axes, title=style.name(group, 40) if len(groups) > 1 else None)
+        style.label(axes, title=(shown.title(group) or "over all groups") if len(groups) > 1 else None)
     panels[0].set_ylim(len(order) - 0.5, -0.5)
     key = [
         Line2D([], [], marker="o", color=style.GREY, linewidth=2, markerfacecolor=face, markeredgewidth=1.4)
@@ -60,14 +62,15 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str], there: int) -> str:
-    def told(group: str) -> str:
-        return "; ".join(
-            f"{row.level} {shown.amount(comparison, row.difference)} ({shown.amount(comparison, row.low)} to "
-            f"{shown.amount(comparison, row.high)}; {'told' if row.told else 'not told'})"
-            for row in numbers[numbers["group"] == group].head(shown.SPOKEN).itertuples()
-        )
+    def told(group: str) -> Iterator[str]:
+        for row in numbers[numbers["group"] == group].itertuples():
+            yield (
+                f"{shown.called(row.level)} {shown.amount(comparison, row.difference)} "
+                f"({shown.amount(comparison, row.low)} to {shown.amount(comparison, row.high)}; "
+                f"{'told' if row.told else 'not told'})"
+            )
 
-    words = shown.differences(comparison, numbers["against"].iloc[0])
+    words = shown.differences(comparison, shown.called(numbers["against"].iloc[0]))
     return f"{words}, with intervals. {shown.spoken(groups, told)}{shown.left('group', len(groups), there)}"
 
 

@@ -45,7 +45,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """A bar a level, in shares of the rows."""
     groups = list(dict.fromkeys(numbers["group"]))
     order = [level for level in shown.levels(comparison) if level in set(numbers["level"])]
-    figure, panels = style.by_group(len(groups), 0.7 + 0.26 * len(order), sharey=True)
+    figure, panels = style.by_group(len(groups), 0.8 + 0.26 * len(order), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
         mine = numbers[numbers["group"] == group]
         places, start = [order.index(level) for level in mine["level"]], np.zeros(len(mine))
@@ -106,12 +106,12 @@ def _cells(table: pd.DataFrame) -> list[int]:
 def _shares(numbers: pd.DataFrame) -> Iterator[str]:
     for _, row in numbers.iterrows():
         parts = [f"{cell} {100 * row[cell] / row['rows']:.1f} %" for cell in CELLS]
-        yield f"{row['level']} {listed(parts)}"
+        yield f"{shown.called(row['level'])} {listed(parts)}"
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
-    def told(group: str) -> str:
-        return "; ".join(_shares(numbers[numbers["group"] == group].head(shown.SPOKEN)))
+    def told(group: str) -> Iterator[str]:
+        return _shares(numbers[numbers["group"] == group])
 
     left = shown.left("group", len(groups), len(shown.groups(comparison)))
     return f"Who answers rightly, in shares of {numbers['of'].iloc[0]}. {shown.spoken(groups, told)}{left}"

@@ -1,6 +1,6 @@
 """What policies kept: how often each category was chosen, and which training rows were used how often."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -176,15 +176,12 @@ def _heat(
 
 
 def _alt_categories(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
-    def told(group: str) -> str:
+    def told(group: str) -> Iterator[str]:
         mine = numbers[(numbers["group"] == group) & (numbers["chosen"] > 0)]
-        parts = []
         for level, one in mine.groupby("level", sort=False):
             best = one.sort_values("share", ascending=False, kind="stable")
-            parts.append(
-                f"{level} {listed([f'{row.category} {100 * row.share:.0f} %' for row in best.itertuples()], 5)}"
-            )
-        return "; ".join(parts[: shown.SPOKEN])
+            parts = [f"{shown.called(row.category)} {100 * row.share:.0f} %" for row in best.itertuples()]
+            yield f"{shown.called(str(level))} {listed(parts, 5)}"
 
     left = shown.left("group", len(groups), numbers["group"].nunique())
     return f"How often each level's students have each category. {shown.spoken(groups, told)}{left}"
@@ -195,8 +192,10 @@ def _alt_rows(comparison: Comparison, numbers: pd.DataFrame) -> str:
     group = shown.title(shown.groups(comparison)[0])
     inside = f" within {group}" if group else ""
     ends = overlaps.sort_values("value", kind="stable").iloc[[0, -1]] if len(overlaps) > 1 else overlaps
-    pairs = [f"{row.level} and {row.other} {100 * row.value:.0f} %" for row in ends.itertuples()]
-    told = [f"{row.level} {row.value:.2f}" for row in gini.itertuples()]
+    pairs = [
+        f"{shown.called(row.level)} and {shown.called(row.other)} {100 * row.value:.0f} %" for row in ends.itertuples()
+    ]
+    told = [f"{shown.called(row.level)} {row.value:.2f}" for row in gini.itertuples()]
     least = f" Least and most alike: {listed(pairs)}." if pairs else ""
     return (
         f"Which training rows each level used{inside}: shares of categories, overlaps, and how concentrated the uses "

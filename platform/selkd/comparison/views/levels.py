@@ -1,5 +1,7 @@
 """Every level with its mean, the interval of the mean, and each student as a dot."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.lines import Line2D
 
@@ -49,14 +51,11 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 
 
 def _alt(comparison: Comparison, groups: list[str]) -> str:
-    def told(group: str) -> str:
-        mine = comparison.levels[comparison.levels["group"] == group].head(shown.SPOKEN)
-        around = [
-            f"{row.level} {shown.amount(comparison, row.mean)} ({shown.amount(comparison, row.low)} to "
-            f"{shown.amount(comparison, row.high)}; n = {row.n}){row.mark}"
-            for row in mine.itertuples()
-        ]
-        return "; ".join(around)
+    def told(group: str) -> Iterator[str]:
+        for row in comparison.levels[comparison.levels["group"] == group].itertuples():
+            low, high = shown.amount(comparison, row.low), shown.amount(comparison, row.high)
+            mean = shown.amount(comparison, row.mean)
+            yield f"{shown.called(row.level)} {mean} ({low} to {high}; n = {row.n}){row.mark}"
 
     return (
         f"{shown.values(comparison)}: mean of each level, its interval, and each student as a dot. "

@@ -146,9 +146,8 @@ def _at_grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
-    def told(group: str) -> str:
-        mine = numbers[numbers["group"] == group].drop_duplicates(["curve", "level"])
-        return "; ".join(_areas(mine))
+    def told(group: str) -> Iterator[str]:
+        return _areas(numbers[numbers["group"] == group].drop_duplicates(["curve", "level"]))
 
     what = " and ".join(dict.fromkeys(numbers["curve"]))
     left = shown.left("group", len(groups), numbers["group"].nunique())
@@ -158,7 +157,8 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> st
 
 def _areas(mine: pd.DataFrame) -> Iterator[str]:
     for curve, one in mine.groupby("curve", sort=False):
-        yield f"area under {curve}: {listed([f'{row.level} {row.area:.3f}' for row in one.itertuples()])}"
+        areas = [f"{shown.called(row.level)} {row.area:.3f}" for row in one.itertuples()]
+        yield f"area under {curve}: {listed(areas, shown.SPOKEN_EACH)}"
 
 
 DETECTION = View("open-set", "Telling task rows from others", "an open task", detection_numbers, draw)

@@ -16,7 +16,6 @@ from selkd.data.tasks import NOT_SELECTED
 MOST_LEVELS = 3
 MOST_NAMED = 24
 FIELDS = ["level", "run", "epsilon", "row", "label", "category", "teacher", "student"]
-TICKS = 5
 
 
 class Settings(NamedTuple):
@@ -62,6 +61,9 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     gap = max(float(np.abs(student - teacher).max()) for teacher, student, _ in tables.values()) or 1.0
     figure = style.figure(style.PAGE, 2.5 * len(levels) + 0.5)
     grid = figure.subplots(len(levels), 3, squeeze=False)
+    alike = len({tuple(dict.fromkeys(mine["category"])) for _, mine in numbers.groupby("level")}) == 1
+    for axes in grid[-1]:
+        style.label(axes, x="category")
     for row, level in zip(grid, levels, strict=True):
         teacher, student, labels = tables[level]
         sides = [("teacher", teacher, 0.0, top), ("student", student, 0.0, top),
@@ -72,8 +74,10 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
             image = axes.imshow(values, aspect="auto", cmap=style.SHADES, vmin=low, vmax=high, interpolation="nearest")
             axes.tick_params(labelsize=style.SMALL, length=2)
             _ticks(axes, names, labels)
+            if alike and level != levels[-1]:
+                axes.set_xticklabels([])
             first = title == "teacher"
-            style.label(axes, x="category", y=f"rows by label\n{style.name(level)}" if first else None, title=title)
+            style.label(axes, y=f"{style.name(level)}\nrows by label" if first else None, title=title)
             if not first:
                 axes.set_yticks([])
             if title != "teacher":
@@ -201,7 +205,7 @@ def _alt(numbers: pd.DataFrame, tables: dict[str, tuple[np.ndarray, np.ndarray, 
     for level, (teacher, student, _) in tables.items():
         moved = 0.5 * float(np.abs(student - teacher).sum()) / max(float(teacher.sum()), 1e-12)
         epsilon = numbers.loc[numbers["level"] == level, "epsilon"].iloc[0]
-        told.append(f"{level} (epsilon {epsilon:g}) {100 * moved:.1f} %")
+        told.append(f"{shown.called(level)} (epsilon {epsilon:g}) {100 * moved:.1f} %")
     return (
         f"Heat maps of the teacher's and the student's plan on the recorded batch of validation rows, and their "
         f"difference. Share of the mass that lies elsewhere in the student's plan: {listed(told)}."

@@ -4,6 +4,7 @@ import pandas as pd
 
 from selkd.comparison import style
 from selkd.comparison.result import Comparison
+from selkd.comparison.views import shown
 from selkd.comparison.views.view import CannotShow, Drawn, View
 from selkd.comparison.words import listed
 
@@ -45,8 +46,11 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
         depth = 0.6 + 0.45 * len(bars) + (place if first else n - 1 - place)
         end = 1 - 0.06 * (n - 1) if first else n + 0.06 * (n - 1)
         axes.plot([row.rank, row.rank, end], [0, depth, depth], color=style.GREY, linewidth=1)
-        text = f"{style.name(row.level)}  {row.rank:.2f}" if first else f"{row.rank:.2f}  {style.name(row.level)}"
-        axes.text(end, depth, text, ha="right" if first else "left", va="center", fontsize=style.SMALL)
+        for text, away in ((f"{row.rank:.2f}", 3), (style.name(row.level), 30)):
+            axes.annotate(
+                text, (end, depth), (-away if first else away, 0), textcoords="offset points", va="center",
+                ha="right" if first else "left", fontsize=style.SMALL,
+            )  # fmt: skip
     axes.set_title(
         f"mean rank of {comparison.metric.words}, 1 is best", fontsize=style.NORMAL
     )  # fmt: skip
@@ -59,11 +63,11 @@ def _bars(numbers: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, bars: list[pd.DataFrame]) -> str:
-    ranks = [f"{row.level} {row.rank:.2f}" for row in numbers.itertuples()]
-    alike = "; ".join(listed(list(part["level"])) for part in bars)
+    ranks = [f"{shown.called(row.level)} {row.rank:.2f}" for row in numbers.itertuples()]
+    alike = "; ".join(listed([shown.called(level) for level in part["level"]]) for part in bars)
     assert comparison.overall is not None
     return (
-        f"Mean rank of each level over {comparison.overall.blocks} blocks, 1 is best: {listed(ranks, len(ranks))}. "
+        f"Mean rank of each level over {comparison.overall.blocks} blocks, 1 is best: {listed(ranks, 12)}. "
         f"Ranks further apart than {numbers['critical'].iloc[0]:.2f} differ (Nemenyi). "
         + (f"Not told apart: {alike}." if alike else "All are told apart.")
     )

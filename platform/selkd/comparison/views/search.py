@@ -77,13 +77,13 @@ def draw_importance(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     axes.hlines(places, mine["low"], mine["high"], color="black", linewidth=1.2)
     axes.set_yticks(places, [style.name(key) for key in mine["key"]])
     axes.set_ylim(len(mine) - 0.5, -0.5)
-    style.label(axes, x="fall of R² when the key is shuffled (line: least to most over folds)")
+    style.label(axes, x="fall of R² when shuffled\n(line: least to most over folds)")
     told = [f"{row.key} {row.importance:.2f} ({row.low:.2f} to {row.high:.2f})" for row in mine.itertuples()]
     alt = (
         f"Permutation importance of each key (fall of R²) in a random forest that predicts "
         f"{comparison.metric.chosen_by} of held-out seeds, learned from {numbers['students'].max()} students; it "
         f"explains {number(numbers['predicted'].max(), 2)} of the variance: "
-        f"{listed(told, len(told))}."
+        f"{listed(told, 8)}."
     )
     return Drawn(style.finished(figure), alt)
 
@@ -128,10 +128,11 @@ def draw_slices(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
         axes.set_visible(False)
     for axes, place in zip(panels, places, strict=False):
         _slice(axes, by[place], looks, unit)
-        words = comparison.metric.chosen_by.replace("/", " ").replace("_", " ")
-        style.label(axes, x=style.name(place[1], 36), y=words + (" (%)" if comparison.metric.share else ""))
-        style.label(axes, title=shown.title(place[0]) if len(groups) > 1 else None)
-    style.say_cut(panels[0], "y")
+        style.label(axes, x=style.name(place[1], 36), title=shown.title(place[0]) if len(groups) > 1 else None)
+    words = comparison.metric.chosen_by.replace("/", " ").replace("_", " ")
+    for axes in style.first_column(panels):
+        style.label(axes, y=words + (" (%)" if comparison.metric.share else ""))
+        style.say_cut(axes, "y")
     levels = [level for level in looks if level in set(numbers["level"])]
     key = [Line2D([], [], marker=looks[one].marker, color=looks[one].colour, linestyle="") for one in levels]
     key.append(Line2D([], [], marker="o", color="black", markerfacecolor="none", markersize=10, linestyle=""))
@@ -152,7 +153,7 @@ def _slice(axes: style.Axes, mine: pd.DataFrame, looks: dict[str, style.Look], u
     if numeric and measured.min() > 0 and measured.max() >= 8 * measured.min():
         style.log_axis(axes, "x")
     if len(values) <= BINS // 4:
-        axes.set_xticks(list(at.values()), [style.name(value, 12) for value in values])
+        axes.set_xticks(list(at.values()), [style.name(_brief(value), 14) for value in values])
         axes.minorticks_off()
     if not numeric:
         axes.set_xlim(-0.5, len(values) - 0.5)
@@ -184,13 +185,24 @@ def _coded(comparison: Comparison, key: str, runs: pd.Index) -> np.ndarray:
     return np.array([codes.get(word, np.nan) for word in words])
 
 
+def _brief(value: str) -> str:
+    """A number in few digits."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
+
+
 def _alt(comparison: Comparison, numbers: pd.DataFrame, drawn: int, there: int) -> str:
     unit = 100.0 if comparison.metric.share else 1.0
     best = numbers[numbers["chosen"]]
-    told = [f"{row.key} = {row.value} for {row.level} ({unit * row.mean:.3g})" for row in best.itertuples()]
+    told = [
+        f"{row.key} = {shown.called(_brief(row.value))} for {shown.called(row.level)} ({unit * row.mean:.3g})"
+        for row in best.itertuples()
+    ]
     return (
         f"{comparison.metric.chosen_by} of every setting, a mean over seeds, along each key that was tuned. Chosen: "
-        f"{listed(told, 10)}.{shown.left('key', drawn, there)}"
+        f"{listed(told, 6)}.{shown.left('key', drawn, there)}"
     )
 
 

@@ -1,18 +1,18 @@
 """What a figure has room for: which groups, levels and students are drawn, and in which words values are given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from selkd.comparison import style
 from selkd.comparison.result import ALL, Comparison
-from selkd.comparison.words import counted, number
+from selkd.comparison.words import counted, number, visible
 
 MOST_GROUPS, MOST_LINES, MOST_READ = 4, 7, 10
 """Groups that are drawn, levels drawn as lines, and students of a level and group whose files are read."""
-SPOKEN = 8
-"""Levels of a group that the words for a figure name."""
+SPOKEN, SPOKEN_EACH, LONGEST = 8, 3, 60
+"""Levels that the words for a figure name, of a single group and of each of several; characters of a name."""
 
 
 def groups(comparison: Comparison) -> list[str]:
@@ -47,7 +47,9 @@ def read(comparison: Comparison, only: Sequence[str], most: int = MOST_READ) -> 
     mine = mine[mine["level"].isin(only) & mine["group"].isin(groups(comparison)[:MOST_GROUPS])]
     ordered = mine.sort_values(["cell", "split", "seed"], key=_by_size, kind="stable")
     first = ordered.groupby(["group", "level"], sort=False).head(most)
-    return first.sort_values("level", key=lambda column: column.map(levels(comparison).index), kind="stable")
+    for column, order in (("level", levels(comparison)), ("group", groups(comparison))):
+        first = first.sort_values(column, key=lambda names, order=order: names.map(order.index), kind="stable")
+    return first
 
 
 def values(comparison: Comparison) -> str:
@@ -73,9 +75,21 @@ def title(group: str) -> str | None:
     return None if group == ALL else style.name(group, 44)
 
 
-def spoken(groups: Sequence[str], told: Callable[[str], str]) -> str:
-    """What is told of each group, one after the other."""
-    return " ".join(f"{group}: {told(group)}." if group != ALL else f"{told(group)}." for group in groups)
+def spoken(groups: Sequence[str], told: Callable[[str], Iterable[str]]) -> str:
+    """What is told of each group, one after the other; of many things the first few."""
+    most = SPOKEN if len(groups) == 1 else SPOKEN_EACH
+    said = []
+    for group in groups:
+        parts = list(told(group))
+        more = [f"{len(parts) - most} more"] if len(parts) > most else []
+        said.append(("" if group == ALL else f"{called(group)}: ") + "; ".join(parts[:most] + more) + ".")
+    return " ".join(said)
+
+
+def called(name: str) -> str:
+    """A name in a sentence: nothing in it acts unseen, and the middle of a long one is left out."""
+    name = visible(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 + 1 :]}"
 
 
 def left(kind: str, drawn: int, there: int) -> str:
