@@ -53,6 +53,7 @@ def choose(trials: Frame, metric: Metric) -> tuple[Frame, Frame, Column]:
 def _optimism(known: Frame, full: Frame, places: Any, metric: Metric) -> list[float]:
     """Of each level and cell: by how much the best of its settings looks better on validation than it is."""
     several = known.merge(full.loc[full["full"] > 1, TRIED], on=TRIED)
+    several["unit"] = several.groupby(["split", "seed"], sort=False).ngroup()
     found = dict.fromkeys(places, 0.0)
     for place, mine in several.groupby(PLACE, sort=False):
         scores = _scores(mine)
@@ -65,7 +66,7 @@ def _optimism(known: Frame, full: Frame, places: Any, metric: Metric) -> list[fl
 def _scores(trials: Frame) -> np.ndarray:
     """Validation values [settings, seeds and splits], NaN where a setting has none."""
     setting, settings = pd.factorize(trials["setting"])
-    unit, units = pd.factorize(pd.MultiIndex.from_frame(trials[["split", "seed"]]))
+    unit, units = pd.factorize(trials["unit"])
     found = np.full((len(settings), len(units)), math.nan)
     found[setting, unit] = trials["validation"].to_numpy(dtype=float)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from selkd.comparison.result import ALL, Metric
 from selkd.comparison.tables import Frame
@@ -35,6 +36,7 @@ class Pairs:
         index = self.table.index.to_frame(index=False)
         source = index["cell"].map(trials.drop_duplicates("cell").set_index("cell")["source"])
         self.seeds = index["seed"].to_numpy()
+        self.differ = _differ(self.subsets)
         self.kind = _kind(index, self.differ, by)
         shared = {"split": [source, index["split"]], "seed": [source, index["split"], index["seed"]]}
         self._names: list[Hashable] = (
@@ -43,11 +45,6 @@ class Pairs:
         self._values = {level: self.table[level].to_numpy(dtype=float) for level in order}
         self._subsets = {level: self.subsets[level].to_numpy() for level in order}
         self._rows = {ALL: np.arange(len(index))} | {g: np.array(r) for g, r in index.groupby("group").groups.items()}
-
-    @property
-    def differ(self) -> bool:
-        """Whether any pair compares students of different subsets."""
-        return bool((self.subsets.nunique(axis=1) > 1).any())
 
     def rows(self, levels: Sequence[str], group: str = ALL) -> np.ndarray:
         """The pairs of a group in which all these levels have a value."""
@@ -85,6 +82,14 @@ def refuse_raw(metric: Metric, by: str, pairs: Pairs) -> None:
         f"would win. Ask for {GAIN}{metric.name}, which is measured against the cross-entropy student of the same "
         "categories, rows and seed; a study records such twins when one of its metrics is a gain."
     )
+
+
+def _differ(subsets: Frame) -> bool:
+    """Whether any pair compares students of different subsets."""
+    codes = pd.factorize(subsets.to_numpy().ravel())[0].reshape(subsets.shape)
+    known = codes >= 0
+    highest, lowest = codes.max(axis=1, initial=-1), np.where(known, codes, codes.max(initial=-1)).min(axis=1, initial=0)
+    return bool(((highest > lowest) & (known.sum(axis=1) > 1)).any())
 
 
 def _kind(index: Frame, subsets_differ: bool, by: str) -> str | None:
