@@ -18,6 +18,7 @@ LAYERS = {
     "selection": {"data", "transport"},
     "config": {"data", "models", "objectives", "selection", "training.optimisers", "training.schedules"},
     "tracking": {"data", "models"},
+    "comparison": {"data", "models", "tracking", "transport", "config.workspace"},
     "training": {"transport", "data", "models", "objectives", "selection", "config", "tracking"},
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},
 }
