@@ -59,13 +59,10 @@ def test_policies_are_compared_by_gains_over_their_twins(ray: Any, workspace: Wo
         for candidate in study.state.candidates.values()
         for student, twin in zip(candidate.students, candidate.twins, strict=True)
     }
-    for key, value in chosen["value"].items():
+    for key, value in zip(chosen.index, chosen["value"], strict=True):
         assert value == pytest.approx(trials[str(key)].metrics["test/accuracy"] - twins[str(key)])
-    told = study.table()
-    for level, candidates in chosen.groupby("level")["candidate"]:
-        mine = told[told[POLICY] == level]
-        best = mine.loc[mine["gain/accuracy"].idxmax(), "gain/accuracy"]
-        picked = told.loc[told.index == candidates.iloc[0], "gain/accuracy"]
-        assert picked.iloc[0] == pytest.approx(best)
+    values = {c.number: (c.parameters[POLICY], c.values["gain/accuracy"]) for c in study.state.candidates.values()}
+    for level, number in set(zip(chosen["level"], chosen["candidate"], strict=True)):
+        assert values[number][1] == max(gain for policy, gain in values.values() if policy == level)
     with pytest.raises(UserError, match="Ask for gain/accuracy"):
         selkd.compare("policies", POLICY, "accuracy", workspace=workspace)

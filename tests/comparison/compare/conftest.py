@@ -33,15 +33,16 @@ def made(runs: Iterable[Run], **studies: Mapping[str, Any]) -> Records:
         metrics.append({k: v for k, v in run.items() if "/" in k})
         origin.append({k.removeprefix("origin."): v for k, v in named.items() if k.startswith("origin.")})
     index = pd.Index([f"r{number}" for number in range(len(trials))], name="run")
-    frames = [pd.DataFrame(rows, index=index) for rows in (trials, config, metrics, origin)]
+    tables = [pd.DataFrame(rows, index=index) for rows in (trials, config, metrics, origin)]
     names = dict.fromkeys([*(trial["study"] for trial in trials), *studies])
-    infos = {
-        name: StudyInfo(name, None, "", "finished", said.get("metrics", {"validation/accuracy": "maximise"}), (),
-                        said.get("comparison"))
-        for name in names for said in (studies.get(name, {}),)
-    }  # fmt: skip
+    infos = {name: _info(name, studies.get(name, {})) for name in names}
     excluded = pd.DataFrame(columns=["study", "key", "run", "reason"], dtype=object)
-    return Records(*frames, infos, excluded)
+    return Records(tables[0], tables[1], tables[2], tables[3], infos, excluded)
+
+
+def _info(name: str, said: Mapping[str, Any]) -> StudyInfo:
+    metrics = said.get("metrics", {"validation/accuracy": "maximise"})
+    return StudyInfo(name, None, "", "finished", metrics, (), said.get("comparison"))
 
 
 @pytest.fixture

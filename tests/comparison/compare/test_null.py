@@ -10,6 +10,7 @@ from scipy import stats
 from selkd.comparison.compare import Question, answer
 from selkd.comparison.records import Records
 from selkd.comparison.result import ALL
+from selkd.comparison.statistics import paired
 
 Made = Callable[..., Records]
 ALPHA = 0.05
@@ -72,7 +73,7 @@ def test_of_500_null_studies_of_category_policies_about_alpha_tell_anything(reco
         [contrast] = answer(records(rows), Question("selection.categories.policy", "gain/accuracy")).contrasts
         told += contrast.better is not None
         assert contrast.clusters == 8
-        apart += bool(stats.wilcoxon(_differences(rows)).pvalue <= ALPHA)
+        apart += paired(_differences(rows)).wilcoxon_p <= ALPHA
     assert told <= allowed(500)
     assert apart > allowed(500), "the simulation shows what clusters are for"
 
