@@ -7,15 +7,20 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from selkd.comparison import reading
 from selkd.comparison.records import Records, read_records
-from selkd.tracking import StudyRecord, TrialRecord, deliver
+from selkd.tracking import StudyRecord, TrialRecord, deliver, runs
 from selkd.tracking.record import End
 from selkd.tracking.server import connect
 
@@ -81,6 +86,26 @@ class Store:
             deliver(record.folder, self.uri, study)
         return record
 
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def runs(self, study: str) -> list[Run]:
+        """The active runs of a study, as MLflow has them."""
+        experiment = self.client.get_experiment_by_name(study)
+        assert experiment is not None
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    def run_of(self, key: str, study: str = "s") -> str:
+        [run] = [run for run in self.runs(study) if run.data.tags.get("selkd.trial") == key]
+        return run.info.run_id
+
+    def without_cache(self) -> "Store":
+        """The same MLflow, of which nobody has read anything."""
+        other = Store(self.folder, self.uri)
+        other.cache = self.folder / uuid.uuid4().hex
+        return other
+
     def read(self, *studies: str, **settings: Any) -> Records:
         return read_records(studies, self.uri, self.cache, **settings)
 
@@ -137,3 +162,33 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs that were fetched from MLflow, one by one."""
+    fetched: list[str] = []
+    plain = runs._plain
+    monkeypatch.setattr(runs, "_plain", lambda run: fetched.append(run.info.run_id) or plain(run))
+    return fetched
+
+
+@pytest.fixture
+def no_slack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks that agree, so that what arrived before the last reading is not asked for again."""
+    monkeypatch.setattr(reading, "SLACK", 0.0)
+
+
+@pytest.fixture
+def same() -> Callable[[Records, Records], None]:
+    def compared(one: Records, other: Records) -> None:
+        """Two readings tell the same, in whichever order."""
+        for name in ("trials", "config", "metrics", "provenance"):
+            left, right = getattr(one, name).sort_index(), getattr(other, name).sort_index()
+            pd.testing.assert_frame_equal(left, right, check_like=True)
+        order = ["study", "run"]
+        left, right = (r.excluded.sort_values(order).reset_index(drop=True) for r in (one, other))
+        pd.testing.assert_frame_equal(left, right)
+        assert one.studies == other.studies
+
+    return compared
