@@ -49,8 +49,9 @@ def report(
     """
     from selkd.comparison.report import report as work
 
+    watch = _watch(quiet=json)
     page = work(
-        studies, by, metric, baseline=baseline, within=within or (), output=output, fresh=fresh, watch=_watch(quiet=json)
+        studies, by, metric, baseline=baseline, within=within or (), output=output, fresh=fresh, watch=watch
     )  # fmt: skip
     if json:
         show.print_json({"page": page, "figures": page.parent / "figures", "tables": page.parent / "tables"})

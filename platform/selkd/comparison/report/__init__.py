@@ -46,4 +46,4 @@ def folder_name(names: Sequence[str]) -> str:
     """A folder's name for studies; what no file system would take becomes a dash, and a checksum tells such apart."""
     joined = "-and-".join(names)
     plain = re.sub(r"[^\w.-]+", "-", joined).strip(".-")[:80]
-    return plain if plain == joined else f"{plain or 'study'}-{fingerprint(list(names))[:8]}"
+    return plain if plain and plain == joined else f"{plain or 'study'}-{fingerprint(list(names))[:8]}"

@@ -69,7 +69,8 @@ def _ours(path: Path) -> bool:
 
 def _tables(comparison: Comparison, folder: Path) -> None:
     contrasts = answers.contrasts(comparison)
-    trials = comparison.trials.join(comparison.records.config, rsuffix=" (configuration)")
+    config = comparison.records.config
+    trials = comparison.trials.join(config[config.columns.difference(comparison.trials.columns, sort=False)])
     content = {
         "leaderboard.csv": comparison.to_csv(),
         "leaderboard.md": comparison.to_markdown(),

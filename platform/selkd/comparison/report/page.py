@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from selkd.comparison.report import answers, curves, dots, method, origins
 from selkd.comparison.report.figures import Shown
-from selkd.comparison.report.wording import apart, isolated, named
+from selkd.comparison.report.wording import apart, folding, isolated, named
 from selkd.comparison.result import Comparison
 from selkd.comparison.views.curves import CURVES
 from selkd.comparison.views.shown import levels
@@ -76,5 +76,5 @@ def _environment() -> Environment:
         loader=PackageLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    made.filters |= {"isolated": isolated, "apart": apart}
+    made.filters |= {"isolated": isolated, "apart": apart, "folding": folding}
     return made

@@ -18,6 +18,11 @@ def isolated(name: object) -> Markup:
     return escape(shown) if shown.isascii() else Markup("<bdi>{}</bdi>").format(shown)
 
 
+def folding(words: object) -> Markup:
+    """The same where room is scarce: `key=value` may go on below its equals sign."""
+    return Markup("=<wbr>").join(map(Markup, str(isolated(words)).split("=")))
+
+
 def apart(name: object) -> str:
     """The same for an attribute or a title."""
     shown = visible(str(name))
