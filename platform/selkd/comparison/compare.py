@@ -22,6 +22,7 @@ from selkd.tracking.server import tracking_uri
 
 __all__ = ["Comparison", "Contrast", "Metric", "Overall", "Pairing", "Plan", "Question", "answer", "compare", "read"]
 
+REASONS = 5
 MATTERS = 0.01
 """The difference of a share whose power is told where none was named: one point."""
 
@@ -56,9 +57,15 @@ def read(
     """The records of studies, by way of the workspace's cache."""
     workspace = workspace or Workspace.default()
     names = [studies] if isinstance(studies, str) else list(studies)
-    return read_records(
-        names, uri or tracking_uri(workspace.root), workspace.root / "comparisons", fresh=fresh, watch=watch
-    )
+    place = uri or tracking_uri(workspace.root)
+    records = read_records(names, place, workspace.root / "comparisons", fresh=fresh, watch=watch)
+    if records.trials.empty:
+        counts = records.excluded["reason"].value_counts()
+        reasons = "; ".join(f"{count} {reason}" for reason, count in list(counts.items())[:REASONS])
+        raise UserError(
+            f"{', '.join(names)}: no finished student to compare. Left out: {reasons or 'no run is there'}."
+        )
+    return records
 
 
 def answer(records: Records, question: Question) -> Comparison:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from selkd.comparison.contrasts import Contrasts
 from selkd.comparison.factors import in_order, resolve
-from selkd.comparison.question import Plan, Question
+from selkd.comparison.question import ALPHA, Plan, Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast
 from selkd.comparison.statistics import LookPlan, decide, paired
@@ -39,7 +39,7 @@ def as_declared(question: Question, plan: Plan | None) -> Question:
         baseline=question.baseline or given.baseline,
         within=question.within or given.within,
         difference=question.difference or given.difference,
-        alpha=given.alpha,
+        alpha=given.alpha if question.alpha == ALPHA else question.alpha,
     )
 
 

@@ -41,7 +41,10 @@ class Heaps:
 
 
 def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heaps:
-    """Sort the keys that vary. One that a level does not have at all cannot be shared: it is that level's setting."""
+    """Sort the keys that vary. One that a level does not have at all cannot be shared: it is that level's setting.
+
+    Studies that are compared with each other may differ in anything: what is constant in each goes with it.
+    """
     unit: list[str] = []
     group: list[str] = []
     tuned: list[str] = []
@@ -50,11 +53,12 @@ def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heap
         if key in (by, STUDY) and key not in within:
             continue
         everywhere = bool((labels[key] != ABSENT).groupby(levels).any().all())
-        if key in (SEED, SPLIT) or (key == SUBSET and key not in within):
+        goes_along = by == STUDY and labels[key].groupby(levels).nunique().max() == 1
+        if key in (SEED, SPLIT) or (key == SUBSET and key not in within and not goes_along):
             unit.append(key)
         elif key in within:
             group.insert(0, key)
-        elif key.startswith(SHARED) and everywhere:
+        elif key.startswith(SHARED) and everywhere and not goes_along:
             group.append(key)
         else:
             values = labels.loc[labels[key] != ABSENT, key]

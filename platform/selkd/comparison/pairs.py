@@ -88,7 +88,10 @@ def _differ(subsets: Frame) -> bool:
     """Whether any pair compares students of different subsets."""
     codes = pd.factorize(subsets.to_numpy().ravel())[0].reshape(subsets.shape)
     known = codes >= 0
-    highest, lowest = codes.max(axis=1, initial=-1), np.where(known, codes, codes.max(initial=-1)).min(axis=1, initial=0)
+    highest, lowest = (
+        codes.max(axis=1, initial=-1),
+        np.where(known, codes, codes.max(initial=-1)).min(axis=1, initial=0),
+    )
     return bool(((highest > lowest) & (known.sum(axis=1) > 1)).any())
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selkd.comparison.statistics.sequential import Spending
+if TYPE_CHECKING:
+    from selkd.comparison.statistics.sequential import Spending
 
 ALPHA = 0.05
 POWER = 0.8
@@ -29,7 +30,7 @@ class Plan:
 
     question: Question
     looks: tuple[int, ...]  # seeds at which the verdict is read; without any, once
-    spending: Spending
+    spending: "Spending"
 
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> "Plan":

@@ -164,6 +164,19 @@ def test_a_student_that_two_studies_trained_counts_once(records: Made) -> None:
     assert ask(records(rows + again), by="study").contrasts[0].pairs == 4
 
 
+def test_studies_may_differ_in_what_goes_with_them(records: Made) -> None:
+    rows = [{**row, "study": f"width {row[NAME]}", NAME: "kd", "student.width": 8 if row[NAME] == "kd" else 16}
+            for row in runs(gap=0.02)]  # fmt: skip
+    found = ask(records(rows), by="study")
+    assert found.contrasts[0].pairs == 10
+    assert any("student.width goes with study (width kd 8 and width selkd 16)" in caveat for caveat in found.caveats)
+
+
+def test_runs_of_no_candidate_are_compared(records: Made) -> None:
+    found = ask(records([row | {"candidate": None} for row in runs(gap=0.02)]))
+    assert found.contrasts[0].better == "selkd"
+
+
 def test_luck_cannot_be_asked_about_nor_hundreds_of_values(records: Made) -> None:
     with pytest.raises(UserError, match="luck"):
         ask(records(runs()), by="seed")
