@@ -1,6 +1,8 @@
 """What a promoted student's card says: its numbers, their intervals, and names shown as they are."""
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,20 @@ import pandas as pd
 import pytest
 import torch
 from markdown_it import MarkdownIt
+from mlflow import MlflowClient
+from PIL import Image
 
+from selkd import models
+from selkd.cli import promote as command
+from selkd.cli import show, use
+from selkd.config import Workspace
 from selkd.data.tasks import NOT_SELECTED
+from selkd.errors import UserError
+from selkd.models.classifier import Classifier
+from selkd.promotion import promote
 from selkd.promotion.card import MOST, Origin, markdown, plain
 from selkd.promotion.measured import Estimate, _mean, _share, estimates
-from selkd.tracking import StudentCard
+from selkd.tracking import StudentCard, TrialRecord, save_student
 from selkd.training.metrics import closed_metrics, open_metrics
 
 ODD = ("<script>alert(1)</script>", "*a* | _b_ `c` ~~d~~", "[x](http://y.z)", "קטגוריה", "🦊 &amp; \\", "a\nb")
@@ -148,3 +159,49 @@ def test_a_record_without_git_says_that_the_code_is_unknown() -> None:
     begun: dict[str, Any] = {"git": None, "versions": {}}
     text = markdown(card_of(("a", "b")), [], Origin("s", "f" * 32, CONFIG | {"teacher": None}, begun, (), 1))
     assert "code: unknown" in text and "teacher: none" in text
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with one finished run, of an untrained student whose categories have odd names."""
+    workspace = Workspace(tmp_path / "workspace")
+    monkeypatch.setenv("SELKD_WORKSPACE", str(workspace.root))
+    record = TrialRecord(workspace.runs / "odd-1")
+    record.begin("odd-1", "odd", {**CONFIG, "name": "odd", "experiment": "selkd"}, {}, BEGUN)
+    card = card_of(ODD, 0.5).model_copy(update={"architecture": "mlp", "settings": {"hidden": [2]}})
+    torch.manual_seed(0)
+    network = models.build("mlp", channels=1, outputs=len(ODD) + 1, image_size=8, hidden=[2])
+    save_student(record.folder / "student", Classifier(network, [0.5], [0.25]), card)
+    path = record.folder / "predictions-test.parquet"
+    predictions(torch.randn(90, len(ODD) + 1), torch.arange(90) % (len(ODD) + 1), card).to_parquet(path)
+    record.artifact(path)
+    record.count_test_read()
+    record.finish("finished", {"test/balanced": 0.5}, None)
+    return workspace
+
+
+def test_odd_names_come_through_the_registry_to_the_reader(workspace: Workspace, tmp_path: Path, capsys) -> None:
+    name = "[bold]x 🦊"
+    command.promote("odd-1", name=name, json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in found["measured"]][3:] == list(ODD)
+    version = MlflowClient(f"sqlite:///{workspace.root}/mlflow.db").get_model_version_by_alias(name, "champion")
+    assert version.description == found["card"]
+    assert json.loads(version.tags["selkd.categories"]) == list(ODD)
+    with show.out.capture() as table:
+        command.promote("odd-1", name=name)
+    assert f"Next: `selkd predict models:/{name}@champion IMAGES`" in table.get()
+    assert "<script>alert(1)</script>" in table.get()
+    Image.new("L", (8, 8), 99).save(tmp_path / "one.png")
+    use.predict(f"models:/{name}@champion", [tmp_path / "one.png"], json=True)
+    [answer] = json.loads(capsys.readouterr().out)
+    assert {key.removeprefix("p/") for key in answer} >= set(ODD)
+
+
+def test_a_run_whose_student_or_answers_are_gone_is_refused(workspace: Workspace) -> None:
+    (workspace.runs / "odd-1" / "predictions-test.parquet").unlink()
+    with pytest.raises(UserError, match=r"predictions-test\.parquet: missing"):
+        promote("odd-1", workspace=workspace)
+    (workspace.runs / "odd-1" / "student" / "card.json").unlink()
+    with pytest.raises(UserError, match="its student is not there"):
+        promote("odd-1", workspace=workspace)

@@ -54,8 +54,8 @@ def promote(
         named = name or recorded.record.config["name"]
         check_names(named, alias)
         card = _card(recorded)
-        run_id = recorded.run_id or delivered(recorded.record, workspace.root, uri)
         measured = _measured(recorded.record, card)
+        run_id = recorded.run_id or delivered(recorded.record, workspace.root, uri)
         origin = _origin(recorded, run_id, card)
         text = markdown(card, measured, origin)
         version = publish(uri, run_id, named, alias, text, _tags(recorded, card, measured))
