@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.typing import LineStyleType
 
 from selkd.comparison.words import visible
 from selkd.tracking.figures import COLOURS, GREY, LINES
@@ -37,7 +38,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    line: LineStyleType
     hatch: str
 
 

@@ -1,6 +1,6 @@
 """Comparisons made up for a test, whose truth is known, and the files of their students."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from selkd.comparison.compare import answer
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records, StudyInfo
 from selkd.comparison.result import Comparison
-from selkd.tracking import TrialRecord
+from selkd.tracking.record import LEDGER, TrialRecord
 
 Run = dict[str, Any]
 BASE = {"data.source": "digits", "data.seed": 0, "task.mode": "closed", "training.epochs": 3}
@@ -25,7 +25,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def records_of(runs: Iterable[Run], folder: Path) -> Records:
+def records_of(runs: Sequence[Run], folder: Path) -> Records:
     """A row a run: names with a slash are metrics, those with a dot (and seed) configuration, `files` its tables by
     name, `history` its metrics by step; the others are columns of the trials."""
     trials, config, metrics = [], [], []
@@ -39,35 +39,37 @@ def records_of(runs: Iterable[Run], folder: Path) -> Records:
         )  # fmt: skip
         config.append(BASE | {k: v for k, v in run.items() if ("." in k and "/" not in k) or k == "seed"})
         metrics.append({k: v for k, v in run.items() if "/" in k})
-        _write(folder / f"r{number}", run)
     index = pd.Index([f"r{number}" for number in range(len(trials))], name="run", dtype=object)
-    tables = [pd.DataFrame(rows, index=index) for rows in (trials, config, metrics, [{} for _ in trials])]
+    frames = [pd.DataFrame(rows, index=index) for rows in (trials, config, metrics, [{} for _ in trials])]
     info = StudyInfo("one", None, "", "finished", {"validation/accuracy": "maximise"}, (), None)
     excluded = pd.DataFrame(columns=["study", "key", "run", "reason"], dtype=object)
 
     def fetch(run: str, path: str) -> Path | None:
-        return found if (found := folder / run / path).is_file() else None
+        """Files are written when they are asked for: most never are."""
+        found = folder / run / path
+        if not found.is_file():
+            found.parent.mkdir(parents=True, exist_ok=True)
+            _write(found, runs[int(run.removeprefix("r"))])
+        return found if found.is_file() else None
 
-    return Records(*tables, {"one": info}, excluded, fetch)
+    return Records(frames[0], frames[1], frames[2], frames[3], {"one": info}, excluded, fetch)
 
 
-def _write(folder: Path, run: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True)
-    for name, table in run.get("files", {}).items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    if "history" in run:
-        record = TrialRecord(folder)
-        record.begin(folder.name, "one", {}, {}, {})
+def _write(path: Path, run: Mapping[str, Any]) -> None:
+    if path.stem in run.get("files", {}):
+        run["files"][path.stem].to_parquet(path, index=False)
+    if path.name == LEDGER and "history" in run:
+        record = TrialRecord(path.parent)
         for step, metrics in run["history"].items():
             record.log(step, metrics)
 
 
-@pytest.fixture
-def compared(tmp_path: Path) -> Callable[..., Comparison]:
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Comparison]:
     """The comparison of runs by a key, `level` unless told."""
 
-    def made(runs: Iterable[Run], by: str = "objective.name", metric: str = "accuracy", **more: Any) -> Comparison:
-        return answer(records_of(runs, tmp_path / "files"), Question(by, metric, **more))
+    def made(runs: Sequence[Run], by: str = "objective.name", metric: str = "accuracy", **more: Any) -> Comparison:
+        return answer(records_of(runs, tmp_path_factory.mktemp("files")), Question(by, metric, **more))
 
     return made
 
@@ -145,12 +147,12 @@ def full(
     return runs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def students() -> Callable[..., list[Run]]:
     return full
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile() -> list[str]:
     """Names with markup, formulas, letters that run right to left, emoji, hidden characters, and many letters."""
     return list(HOSTILE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
@@ -27,16 +28,14 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     if not columns:
         raise CannotShow("no student recorded the accuracy of single categories.")
     over, gaps = _gaps(comparison, columns)
-    rows = []
-    for (group, level), mine in gaps.groupby(["group", "level"], sort=False):
+    rows, confidence = [], 1 - comparison.question.alpha
+    for (group, level), mine in shown.parts(gaps, ["group", "level"]):
         for column in columns:
-            known = mine[mine[column].notna()]
+            known = mine.loc[mine[column].notna()]
             if known.empty:
                 continue
-            around = interval(
-                known[column].to_numpy(dtype=float), _clusters(comparison, known), level=1 - comparison.question.alpha,
-                resamples=RESAMPLES,
-            )  # fmt: skip
+            values = np.asarray(known[column], dtype=float)
+            around = interval(values, _clusters(comparison, known), level=confidence, resamples=RESAMPLES)
             category = str(column).removeprefix(ACCURACY)
             rows.append((group, level, category, over, len(known), known[column].mean(), around.low, around.high))
     if not rows:
@@ -50,15 +49,15 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     groups = list(dict.fromkeys(numbers["group"]))[: shown.MOST_GROUPS]
     levels = [level for level in shown.lines(comparison) if level in set(numbers["level"])]
     looks = style.looks(shown.levels(comparison))
-    mine = numbers[numbers["level"].isin(levels) & numbers["group"].isin(groups)]
-    order = list(mine.groupby("category")["difference"].mean().sort_values(ascending=False, kind="stable").index)
+    mine = numbers.loc[numbers["level"].isin(levels) & numbers["group"].isin(groups)]
+    order = shown.by_mean(mine, "category", "difference")
     there, half = len(order), MOST_CATEGORIES // 2
     order = order if there <= MOST_CATEGORIES else order[:half] + order[-half:]
     offsets = style.spread(len(levels), 0.7)
     figure, panels = style.by_group(len(groups), 0.8 + len(order) * max(0.2, 0.1 * len(levels)), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
         axes.axvline(0, color="black", linewidth=1)
-        for row in mine[(mine["group"] == group) & mine["category"].isin(order)].itertuples():
+        for row in shown.rows(shown.where(mine.loc[mine["category"].isin(order)], group=group)):
             look, place = looks[row.level], order.index(row.category) + offsets[levels.index(row.level)]
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=look.colour, linewidth=1.2)
             axes.plot(100 * row.difference, place, look.marker, color=look.colour, markersize=4.5)
@@ -79,8 +78,8 @@ def _gaps(comparison: Comparison, columns: list[str]) -> tuple[str, pd.DataFrame
         return TWINS, pd.concat([students.loc[twins.index], metrics.loc[twins.index, columns] - theirs], axis=1)
     reference = comparison.question.baseline or shown.levels(comparison)[0]
     joined = pd.concat([students, metrics.loc[students.index, columns]], axis=1)
-    base = joined[joined["level"] == reference].set_index(UNIT)[columns]
-    rest = joined[joined["level"] != reference]
+    base = shown.where(joined, level=reference).set_index(UNIT)[columns]
+    rest = joined.loc[joined["level"] != reference]
     places = pd.MultiIndex.from_frame(rest[UNIT])
     return reference, rest.assign(**(rest[columns] - base.reindex(places).set_axis(rest.index)).to_dict("series"))
 
@@ -95,7 +94,7 @@ def _clusters(comparison: Comparison, pairs: pd.DataFrame) -> list[tuple[str, ..
 
 def _alt(numbers: pd.DataFrame, groups: list[str], over: str, left: str) -> str:
     def told(group: str) -> Iterator[str]:
-        mine = numbers[numbers["group"] == group].sort_values("difference", ascending=False, kind="stable")
+        mine = shown.where(numbers, group=group).sort_values("difference", ascending=False, kind="stable")
         ends = [mine.iloc[0], mine.iloc[-1]] if len(mine) > 1 else [mine.iloc[0]]
         for kind, row in zip(("most", "least"), ends, strict=False):
             difference, low, high = (number(100 * row[name], 1) for name in ("difference", "low", "high"))

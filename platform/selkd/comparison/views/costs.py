@@ -1,5 +1,7 @@
 """What the metric costs: parameters, multiply-adds, latency, row-gradients, rows kept; and who is beaten in both."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -36,24 +38,24 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     for name, column in known.items():
         if column.max() <= EQUAL * column.min():
             continue
-        for (task, group, level), mine in students.groupby(["task", "group", "level"], sort=False):
+        for (task, group, level), mine in shown.parts(students, ["task", "group", "level"]):
             rows.append((COSTS[str(name)], task, group, level, column[mine.index].mean(), *told.loc[(group, level)]))
     found = pd.DataFrame(rows, columns=["cost", "task", "group", "level", "at", "mean", "low", "high"])
-    found = found[np.isfinite(found[["at", "mean"]].astype(float)).all(axis=1)].reset_index(drop=True)
+    found = found.loc[np.isfinite(found[["at", "mean"]].to_numpy(dtype=float)).all(axis=1)].reset_index(drop=True)
     if found.empty:
         raise CannotShow("all levels and groups cost the same, or their costs were not recorded.")
     sign = 1 if comparison.metric.maximise else -1
-    front = [
-        not any(
-            (other.at <= row.at and sign * other.mean >= sign * row.mean)
-            and (other.at < row.at or sign * other.mean > sign * row.mean)
-            for other in mine.itertuples()
-        )
-        for _, mine in found.groupby(["cost", "task"], sort=False)
-        for row in mine.itertuples()
+    found["front"] = [
+        not any(_beats(other, row, sign) for other in shown.rows(shown.where(found, cost=row.cost, task=row.task)))
+        for row in shown.rows(found)
     ]
-    order = [place for _, mine in found.groupby(["cost", "task"], sort=False) for place in mine.index]
-    return found.assign(front=pd.Series(front, index=order))
+    return found
+
+
+def _beats(one: Any, other: Any, sign: int) -> bool:
+    """Whether a point is nowhere worse than another, and somewhere better."""
+    no_worse = one.at <= other.at and sign * one.mean >= sign * other.mean
+    return no_worse and (one.at < other.at or one.mean != other.mean)
 
 
 def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
@@ -69,19 +71,20 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     for axes in panels[len(places) :]:
         axes.set_visible(False)
     for axes, (task, cost) in zip(panels, places, strict=False):
-        mine = numbers[(numbers["task"] == task) & (numbers["cost"] == cost)].sort_values("at")
-        best = mine[mine["front"]]
+        mine = shown.where(numbers, task=task, cost=cost).sort_values("at")
+        best = mine.loc[mine["front"]]
         axes.step(best["at"], unit * best["mean"], where="post", color="black", linewidth=1, linestyle="--", zorder=1)
-        for level, points in mine.groupby("level", sort=False):
+        for level, points in shown.parts(mine, "level"):
             axes.plot(points["at"], unit * points["mean"], color=looks[str(level)].colour, linewidth=0.8, alpha=0.4)
-        for row in mine.itertuples():
+        for row in shown.rows(mine):
             look = looks[row.level]
             axes.plot([row.at, row.at], [unit * row.low, unit * row.high], color=look.colour, linewidth=1, alpha=0.6)
             axes.plot(
                 row.at, unit * row.mean, look.marker, color=look.colour, markersize=6,
                 markerfacecolor=look.colour if row.front else "white",
             )  # fmt: skip
-        if mine["at"].min() > 0 and mine["at"].max() > 10 * mine["at"].min():
+        least, most = float(np.min(mine["at"])), float(np.max(mine["at"]))
+        if 0 < 10 * least < most:
             style.log_axis(axes, "x")
         else:
             axes.xaxis.set_major_formatter(lambda value, _: style.short(value))
@@ -92,7 +95,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     levels = [level for level in looks if level in set(numbers["level"])]
     key = [Line2D([], [], marker=looks[one].marker, color=looks[one].colour, linestyle="") for one in levels]
     key.append(Line2D([], [], color="black", linewidth=1, linestyle="--"))
-    note = "thin lines join the groups of a level" if numbers["group"].nunique() > 1 else None
+    note = "thin lines join the groups of a level" if len(set(numbers["group"])) > 1 else None
     style.legend(figure, key, [*levels, "Pareto front (filled)"], note=note)
     return Drawn(style.finished(figure), _alt(comparison, numbers, len(drawn), len(tasks)))
 
@@ -115,12 +118,12 @@ def _tasks(comparison: Comparison, runs: pd.Index) -> list[str]:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, drawn: int, there: int) -> str:
     parts = []
-    for cost, mine in numbers.groupby("cost", sort=False):
-        best = mine[mine["front"]].sort_values("at")
+    for cost, mine in shown.parts(numbers, "cost"):
+        best = mine.loc[mine["front"]].sort_values("at")
         points = [
             f"{shown.called(row.level)}{_of(row.group, comparison)} {shown.amount(comparison, row.mean)} at "
             f"{number(row.at, 2)}"
-            for row in best.itertuples()
+            for row in shown.rows(best)
         ]
         parts.append(f"By {cost}: {listed(points, shown.SPOKEN_EACH)}")
     return (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -46,7 +47,7 @@ def draw_metric(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     unit = comparison.metric.unit
     words = numbers["name"].iloc[0].replace("/", " ").replace("_", " ") + (" (%)" if comparison.metric.share else "")
     for axes, group in zip(panels, groups, strict=True):
-        _lines(axes, numbers[numbers["group"] == group], looks, unit)
+        _lines(axes, shown.where(numbers, group=group), looks, unit)
         style.label(axes, x="epoch", title=shown.title(group))
     for axes in style.first_column(panels):
         style.label(axes, y=words)
@@ -64,11 +65,11 @@ def draw_losses(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     grid = style.panels(figure, len(groups), len(terms))
     for row, group in zip(grid, groups, strict=True):
         for axes, term in zip(row, terms, strict=True):
-            mine = numbers[(numbers["group"] == group) & (numbers["name"] == term)]
+            mine = shown.where(numbers, group=group, name=term)
             _lines(axes, mine, looks, 1.0)
             title = [shown.title(group)] if len(groups) > 1 else []
             style.label(axes, x="epoch", y=f"mean {_term(term)}", title=", ".join(filter(None, title)) or None)
-            if (mine["low"] >= 0).all():
+            if np.min(mine["low"]) >= 0:
                 axes.set_ylim(bottom=0)
             style.say_cut(axes, "y")
     _legend(figure, looks, numbers)
@@ -78,14 +79,14 @@ def draw_losses(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 def _numbers(comparison: Comparison, wanted: Callable[[list[str]], list[str]]) -> pd.DataFrame:
     students = shown.read(comparison, shown.lines(comparison))
     parts = []
-    for (group, level), mine in students.groupby(["group", "level"], sort=False):
+    for (group, level), mine in shown.parts(students, ["group", "level"]):
         histories = [comparison.records.history(str(run)) for run in mine.index]
         known = pd.concat([one[wanted(list(one))] for one in histories]) if histories else pd.DataFrame()
         for name in known:
-            by_step = known[name].dropna().groupby(level=0)
+            by_step = known.loc[:, name].groupby(level=0)
             part = pd.DataFrame(
                 {
-                    "n": by_step.size(),
+                    "n": by_step.count(),
                     "median": by_step.median(),
                     "low": by_step.quantile(0.25),
                     "high": by_step.quantile(0.75),
@@ -97,7 +98,7 @@ def _numbers(comparison: Comparison, wanted: Callable[[list[str]], list[str]]) -
 
 
 def _lines(axes: Axes, numbers: pd.DataFrame, looks: dict[str, style.Look], unit: float) -> None:
-    for level, mine in numbers.groupby("level", sort=False):
+    for level, mine in shown.parts(numbers, "level"):
         look = looks[str(level)]
         every = max(1, len(mine) // 6)
         axes.fill_between(mine["step"], unit * mine["low"], unit * mine["high"], color=look.colour, alpha=0.15, lw=0)
@@ -129,8 +130,8 @@ def _term(name: str) -> str:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, words: str, unit: float) -> str:
     last = numbers.loc[numbers.groupby(["group", "level", "name"], sort=False)["step"].idxmax()]
-    names = numbers["name"].nunique()
-    told = [_end(row, unit, names > 1, len(set(numbers["group"])) > 1) for row in last.itertuples()]
+    names = len(set(numbers["name"]))
+    told = [_end(row, unit, names > 1, len(set(numbers["group"])) > 1) for row in shown.rows(last)]
     lines = shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
     return f"{words} by epoch, median and middle half over students. At the end: {listed(told, 6)}.{lines}"
 

@@ -42,7 +42,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     figure, panels = style.by_group(len(groups), 0.95 + 0.24 * len(order), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
         axes.axvline(0, color="black", linewidth=1)
-        for row in numbers[numbers["group"] == group].itertuples():
+        for row in shown.rows(shown.where(numbers, group=group)):
             place, look = order.index(row.level), looks[row.level]
             axes.plot([unit * row.low, unit * row.high], [place, place], color=look.colour, linewidth=2)
             axes.plot(
@@ -63,7 +63,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str], there: int) -> str:
     def told(group: str) -> Iterator[str]:
-        for row in numbers[numbers["group"] == group].itertuples():
+        for row in shown.rows(shown.where(numbers, group=group)):
             yield (
                 f"{shown.called(row.level)} {shown.amount(comparison, row.difference)} "
                 f"({shown.amount(comparison, row.low)} to {shown.amount(comparison, row.high)}; "

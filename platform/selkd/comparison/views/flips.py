@@ -31,7 +31,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     if any(table is None for table in known.values()):
         known, rows = {run: _on_probe(comparison, str(run)) for run in students.index}, PROBE
     found = []
-    for (group, level), mine in students.groupby(["group", "level"], sort=False):
+    for (group, level), mine in shown.parts(students, ["group", "level"]):
         tables = [table for run in mine.index if (table := known[run]) is not None and len(table)]
         if tables:
             counts = np.mean([_cells(table) for table in tables], axis=0)
@@ -47,7 +47,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     order = [level for level in shown.levels(comparison) if level in set(numbers["level"])]
     figure, panels = style.by_group(len(groups), 0.8 + 0.26 * len(order), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
-        mine = numbers[numbers["group"] == group]
+        mine = shown.where(numbers, group=group)
         places, start = [order.index(level) for level in mine["level"]], np.zeros(len(mine))
         for cell, (colour, hatch) in zip(CELLS, FACES, strict=True):
             width = 100 * (mine[cell] / mine["rows"]).to_numpy(dtype=float)
@@ -67,7 +67,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 def _on_test(comparison: Comparison, run: str) -> pd.DataFrame | None:
     """Label, and the answers of student and teacher, of each test row."""
     found = answers(comparison.records, run)
-    return None if found is None or "teacher" not in found else found[["label", "prediction", "teacher"]]
+    return None if found is None or "teacher" not in found else found.loc[:, ["label", "prediction", "teacher"]]
 
 
 def _on_probe(comparison: Comparison, run: str) -> pd.DataFrame | None:
@@ -92,7 +92,7 @@ def _on_probe(comparison: Comparison, run: str) -> pd.DataFrame | None:
             "teacher": np.asarray(outputs, dtype=object)[logits.argmax(1)],
         }
     )
-    return table[table["label"].isin(outputs)]
+    return table.loc[table["label"].isin(outputs)]
 
 
 def _cells(table: pd.DataFrame) -> list[int]:
@@ -106,12 +106,12 @@ def _cells(table: pd.DataFrame) -> list[int]:
 def _shares(numbers: pd.DataFrame) -> Iterator[str]:
     for _, row in numbers.iterrows():
         parts = [f"{cell} {100 * row[cell] / row['rows']:.1f} %" for cell in CELLS]
-        yield f"{shown.called(row['level'])} {listed(parts)}"
+        yield f"{shown.called(str(row['level']))} {listed(parts)}"
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
     def told(group: str) -> Iterator[str]:
-        return _shares(numbers[numbers["group"] == group])
+        return _shares(shown.where(numbers, group=group))
 
     left = shown.left("group", len(groups), len(shown.groups(comparison)))
     return f"Who answers rightly, in shares of {numbers['of'].iloc[0]}. {shown.spoken(groups, told)}{left}"

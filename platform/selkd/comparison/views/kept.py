@@ -26,7 +26,7 @@ def category_numbers(comparison: Comparison) -> pd.DataFrame:
     A category counts as chosen where the student's accuracy on it was recorded.
     """
     students = shown.chosen(comparison)
-    if students["subset"].nunique() < 2:
+    if len(set(students["subset"])) < 2:
         raise CannotShow("all students have the same categories.")
     known = comparison.records.metrics.loc[students.index]
     columns = [str(name) for name in known if str(name).startswith(ACCURACIES)]
@@ -49,12 +49,12 @@ def draw_categories(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """A panel a group: categories by levels, shaded by the share of students that have them."""
     groups = list(dict.fromkeys(numbers["group"]))[: shown.MOST_GROUPS]
     order = [level for level in shown.levels(comparison) if level in set(numbers["level"])]
-    names = list(numbers.groupby("category")["share"].mean().sort_values(ascending=False, kind="stable").index)
+    names = shown.by_mean(numbers, "category", "share")
     figure, panels = style.by_group(len(groups), 1.1 + 0.2 * min(len(names), MOST_NAMED))
     if len(groups) == 1 and len(order) > 4:
         figure.set_figwidth(style.PAGE)
     for axes, group in zip(panels, groups, strict=True):
-        mine = numbers[numbers["group"] == group].pivot(index="category", columns="level", values="share")
+        mine = shown.where(numbers, group=group).pivot(index="category", columns="level", values="share")
         table = mine.reindex(index=names, columns=order).to_numpy(dtype=float)
         _heat(axes, table, names, order, "share of students", percent=True)
         style.label(axes, title=shown.title(group))
@@ -70,9 +70,9 @@ def row_numbers(comparison: Comparison) -> pd.DataFrame:
     """
     levels = shown.levels(comparison)[:MOST_LEVELS]
     students = shown.read(comparison, levels, MOST_READ)
-    students = students[students["group"] == shown.groups(comparison)[0]]
+    students = students.loc[students["group"] == shown.groups(comparison)[0]]
     tables = {run: parquet(comparison.records, str(run), "rows-used.parquet") for run in students.index}
-    used = {run: table for run, table in tables.items() if table is not None and table["used"].sum()}
+    used = {run: table for run, table in tables.items() if table is not None and np.any(table["used"])}
     if not used:
         raise CannotShow("no shown student recorded which rows it used.")
     students = students.loc[list(used)]
@@ -91,14 +91,14 @@ def row_numbers(comparison: Comparison) -> pd.DataFrame:
 def draw_rows(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """Three panels: shares of categories, overlaps, concentration."""
     order = list(dict.fromkeys(numbers["level"]))
-    shares, overlaps, gini = (numbers[numbers["what"] == what] for what in (SHARE, OVERLAP, GINI))
+    shares, overlaps, gini = (shown.where(numbers, what=what) for what in (SHARE, OVERLAP, GINI))
     names = list(dict.fromkeys(shares["other"]))
     figure = style.figure(style.PAGE, 2.9 + 0.22 * len(order))
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.3, 1.3, 0.8])
     table = shares.pivot(index="level", columns="other", values="value").reindex(index=order, columns=names)
     _heat(left, table.fillna(0.0).to_numpy(dtype=float), order, names, "share of uses", percent=True, top=None)
     pairs = pd.DataFrame(np.eye(len(order)), index=order, columns=order)
-    for row in overlaps.itertuples():
+    for row in shown.rows(overlaps):
         pairs.loc[row.level, row.other] = pairs.loc[row.other, row.level] = row.value
     _heat(middle, pairs.to_numpy(dtype=float), [""] * len(order), order, "overlap (Jaccard)", percent=True)
     places = np.arange(len(order))
@@ -177,30 +177,30 @@ def _heat(
 
 def _alt_categories(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
     def told(group: str) -> Iterator[str]:
-        mine = numbers[(numbers["group"] == group) & (numbers["chosen"] > 0)]
-        for level, one in mine.groupby("level", sort=False):
+        mine = numbers.loc[(numbers["group"] == group) & (numbers["chosen"] > 0)]
+        for level, one in shown.parts(mine, "level"):
             best = one.sort_values("share", ascending=False, kind="stable")
-            parts = [f"{shown.called(row.category)} {100 * row.share:.0f} %" for row in best.itertuples()]
+            parts = [f"{shown.called(row.category)} {100 * row.share:.0f} %" for row in shown.rows(best)]
             yield f"{shown.called(str(level))} {listed(parts, 5)}"
 
-    left = shown.left("group", len(groups), numbers["group"].nunique())
+    left = shown.left("group", len(groups), len(set(numbers["group"])))
     return f"How often each level's students have each category. {shown.spoken(groups, told)}{left}"
 
 
 def _alt_rows(comparison: Comparison, numbers: pd.DataFrame) -> str:
-    overlaps, gini = (numbers[numbers["what"] == what] for what in (OVERLAP, GINI))
+    overlaps, gini = (shown.where(numbers, what=what) for what in (OVERLAP, GINI))
     group = shown.title(shown.groups(comparison)[0])
     inside = f" within {group}" if group else ""
     ends = overlaps.sort_values("value", kind="stable").iloc[[0, -1]] if len(overlaps) > 1 else overlaps
     pairs = [
-        f"{shown.called(row.level)} and {shown.called(row.other)} {100 * row.value:.0f} %" for row in ends.itertuples()
+        f"{shown.called(row.level)} and {shown.called(row.other)} {100 * row.value:.0f} %" for row in shown.rows(ends)
     ]
-    told = [f"{shown.called(row.level)} {row.value:.2f}" for row in gini.itertuples()]
+    told = [f"{shown.called(row.level)} {row.value:.2f}" for row in shown.rows(gini)]
     least = f" Least and most alike: {listed(pairs)}." if pairs else ""
     return (
         f"Which training rows each level used{inside}: shares of categories, overlaps, and how concentrated the uses "
         f"are (Gini): {listed(told, len(told))}.{least}"
-        f"{shown.left('level', numbers['level'].nunique(), len(shown.levels(comparison)))}"
+        f"{shown.left('level', len(gini), len(shown.levels(comparison)))}"
     )
 
 

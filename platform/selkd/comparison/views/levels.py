@@ -19,7 +19,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     if students.empty:
         raise CannotShow(f"no finished student has {comparison.metric.words}.")
     told = comparison.levels[["group", "level", *STATED]]
-    return told.merge(students, on=["group", "level"])[["group", "level", "split", "seed", "value", *STATED]]
+    return told.merge(students, on=["group", "level"]).loc[:, ["group", "level", "split", "seed", "value", *STATED]]
 
 
 def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
@@ -28,8 +28,8 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     groups, looks = shown.groups(comparison)[: shown.MOST_GROUPS], style.looks(order)
     figure, panels = style.by_group(len(groups), 0.9 + 0.28 * len(order), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
-        for (_, level), mine in numbers[numbers["group"] == group].groupby(["group", "level"], sort=False):
-            place, look, told = order.index(level), looks[level], next(mine.itertuples())
+        for level, mine in shown.parts(shown.where(numbers, group=group), "level"):
+            place, look, told = order.index(level), looks[level], next(shown.rows(mine))
             heights = place + 0.22 + style.spread(len(mine), 0.16)
             axes.plot(unit * mine["value"], heights, ".", color=look.colour, alpha=0.55, markersize=4)
             axes.plot([unit * told.low, unit * told.high], [place, place], color=look.colour, linewidth=2)
@@ -52,7 +52,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 
 def _alt(comparison: Comparison, groups: list[str]) -> str:
     def told(group: str) -> Iterator[str]:
-        for row in comparison.levels[comparison.levels["group"] == group].itertuples():
+        for row in shown.rows(shown.where(comparison.levels, group=group)):
             low, high = shown.amount(comparison, row.low), shown.amount(comparison, row.high)
             mean = shown.amount(comparison, row.mean)
             yield f"{shown.called(row.level)} {mean} ({low} to {high}; n = {row.n}){row.mark}"

@@ -60,8 +60,8 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     for axes in panels[len(places) :]:
         axes.set_visible(False)
     for axes, (group, curve) in zip(panels, places, strict=False):
-        mine = numbers[(numbers["group"] == group) & (numbers["curve"] == curve)]
-        for level, one in mine.groupby("level", sort=False):
+        mine = shown.where(numbers, group=group, curve=curve)
+        for level, one in shown.parts(mine, "level"):
             look = looks[str(level)]
             axes.fill_between(one["x"], one["low"], one["high"], color=look.colour, alpha=0.15, lw=0)
             axes.plot(one["x"], one["mean"], color=look.colour, linestyle=look.line, marker=look.marker,
@@ -83,7 +83,7 @@ def _numbers(
 ) -> pd.DataFrame:
     students = shown.read(comparison, shown.lines(comparison))
     parts = []
-    for (group, level), mine in students.groupby(["group", "level"], sort=False):
+    for (group, level), mine in shown.parts(students, ["group", "level"]):
         frames = [answers(comparison.records, str(run)) for run in mine.index]
         found = [curves_of(frame) for frame in frames if frame is not None and len(frame)]
         for curve in dict.fromkeys(name for one in found for name in one):
@@ -99,7 +99,7 @@ def _numbers(
             )  # fmt: skip
     if not parts:
         raise CannotShow(missing)
-    return pd.concat(parts, ignore_index=True)[FIELDS]
+    return pd.concat(parts, ignore_index=True).loc[:, FIELDS]
 
 
 def _detection(frame: pd.DataFrame) -> dict[str, Curve]:
@@ -147,17 +147,17 @@ def _at_grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> str:
     def told(group: str) -> Iterator[str]:
-        return _areas(numbers[numbers["group"] == group].drop_duplicates(["curve", "level"]))
+        return _areas(shown.where(numbers, group=group).drop_duplicates(["curve", "level"]))
 
     what = " and ".join(dict.fromkeys(numbers["curve"]))
-    left = shown.left("group", len(groups), numbers["group"].nunique())
+    left = shown.left("group", len(groups), len(set(numbers["group"])))
     left += shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
     return f"{what} on test, mean over students. {shown.spoken(groups, told)}{left}"
 
 
 def _areas(mine: pd.DataFrame) -> Iterator[str]:
-    for curve, one in mine.groupby("curve", sort=False):
-        areas = [f"{shown.called(row.level)} {row.area:.3f}" for row in one.itertuples()]
+    for curve, one in shown.parts(mine, "curve"):
+        areas = [f"{shown.called(row.level)} {row.area:.3f}" for row in shown.rows(one)]
         yield f"area under {curve}: {listed(areas, shown.SPOKEN_EACH)}"
 
 

@@ -56,7 +56,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
 def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """A row of panels a level: teacher, student, difference; rows of the batch sorted by label."""
     levels = list(dict.fromkeys(numbers["level"]))
-    tables = {level: _tables(numbers[numbers["level"] == level]) for level in levels}
+    tables = {level: _tables(shown.where(numbers, level=level)) for level in levels}
     top = max(float(max(teacher.max(), student.max())) for teacher, student, _ in tables.values())
     gap = max(float(np.abs(student - teacher).max()) for teacher, student, _ in tables.values()) or 1.0
     figure = style.figure(style.PAGE, 2.5 * len(levels) + 0.5)
@@ -68,7 +68,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
         teacher, student, labels = tables[level]
         sides = [("teacher", teacher, 0.0, top), ("student", student, 0.0, top),
                  ("student less teacher", student - teacher, -gap, gap)]  # fmt: skip
-        mine = numbers[numbers["level"] == level]
+        mine = shown.where(numbers, level=level)
         names = list(dict.fromkeys(mine["category"]))
         for axes, (title, values, low, high) in zip(row, sides, strict=True):
             image = axes.imshow(values, aspect="auto", cmap=style.SHADES, vmin=low, vmax=high, interpolation="nearest")
@@ -94,10 +94,10 @@ def _runs(comparison: Comparison) -> dict[str, str]:
     if baseline in levels and baseline not in kept:
         kept[-1] = baseline
     mine = shown.read(comparison, kept)
-    mine = mine[mine["group"] == shown.groups(comparison)[0]]
-    full = mine.groupby(["split", "seed"], sort=False)["level"].transform("nunique") == mine["level"].nunique()
+    mine = mine.loc[mine["group"] == shown.groups(comparison)[0]]
+    full = mine.groupby(["split", "seed"], sort=False)["level"].transform("nunique") == len(set(mine["level"]))
     first = pd.concat([mine[full], mine]).drop_duplicates("level")
-    return {str(row.level): str(row.Index) for row in first.itertuples()}
+    return {str(row.level): str(row.Index) for row in shown.rows(first)}
 
 
 def _settings(comparison: Comparison, run: str) -> Settings | None:
@@ -117,7 +117,7 @@ def _plans(probe: pd.DataFrame, settings: Settings) -> pd.DataFrame | None:
     is_open = len(names) < len(outputs)
     if not set(names) <= set(categories):
         return None
-    rows = probe if is_open else probe[probe["label"].isin(names)]
+    rows = probe if is_open else probe.loc[probe["label"].isin(names)]
     if rows.empty:
         return None
     place = {name: k for k, name in enumerate(names)}
@@ -181,8 +181,8 @@ def _known(value: Any) -> bool:
 
 
 def _tables(mine: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    k = mine["category"].nunique()
-    teacher, student = (mine[side].to_numpy().reshape(-1, k) for side in ("teacher", "student"))
+    k = len(set(mine["category"]))
+    teacher, student = (np.asarray(mine[side]).reshape(-1, k) for side in ("teacher", "student"))
     return teacher, student, list(mine["label"].iloc[::k])
 
 

@@ -41,7 +41,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     for k, part in enumerate(bars):
         low, high = part["rank"].min() - 0.04, part["rank"].max() + 0.04
         axes.plot([low, high], [0.35 + 0.4 * k] * 2, color="black", linewidth=3.5, solid_capstyle="butt")
-    for place, row in enumerate(numbers.itertuples()):
+    for place, row in enumerate(shown.rows(numbers)):
         first = place < left
         depth = 0.6 + 0.45 * len(bars) + (place if first else n - 1 - place)
         end = 1 - 0.06 * (n - 1) if first else n + 0.06 * (n - 1)
@@ -59,11 +59,11 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 
 def _bars(numbers: pd.DataFrame) -> list[pd.DataFrame]:
     sets = sorted({k for several in numbers["alike"] for k in several})
-    return [numbers[[k in several for several in numbers["alike"]]] for k in sets]
+    return [numbers.loc[[k in several for several in numbers["alike"]]] for k in sets]
 
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, bars: list[pd.DataFrame]) -> str:
-    ranks = [f"{shown.called(row.level)} {row.rank:.2f}" for row in numbers.itertuples()]
+    ranks = [f"{shown.called(row.level)} {row.rank:.2f}" for row in shown.rows(numbers)]
     alike = "; ".join(listed([shown.called(level) for level in part["level"]]) for part in bars)
     assert comparison.overall is not None
     return (

@@ -78,11 +78,11 @@ def draw_importance(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     axes.set_yticks(places, [style.name(key) for key in mine["key"]])
     axes.set_ylim(len(mine) - 0.5, -0.5)
     style.label(axes, x="fall of R² when shuffled\n(line: least to most over folds)")
-    told = [f"{row.key} {row.importance:.2f} ({row.low:.2f} to {row.high:.2f})" for row in mine.itertuples()]
+    told = [f"{row.key} {row.importance:.2f} ({row.low:.2f} to {row.high:.2f})" for row in shown.rows(mine)]
     alt = (
         f"Permutation importance of each key (fall of R²) in a random forest that predicts "
         f"{comparison.metric.chosen_by} of held-out seeds, learned from {numbers['students'].max()} students; it "
-        f"explains {number(numbers['predicted'].max(), 2)} of the variance: "
+        f"explains {number(float(np.max(numbers['predicted'])), 2)} of the variance: "
         f"{listed(told, 8)}."
     )
     return Drawn(style.finished(figure), alt)
@@ -97,7 +97,7 @@ def slice_numbers(comparison: Comparison) -> pd.DataFrame:
     for key in comparison.pairing.tuned:
         values = [text(value) for value in comparison.records.config.loc[trials.index, key]]
         mine = trials.assign(value=values)
-        mine = mine[mine["value"] != ABSENT]
+        mine = mine.loc[mine["value"] != ABSENT]
         several = mine.groupby("level")["value"].transform("nunique") > 1
         part = mine[several].groupby(["group", "level", "setting", "value"], sort=False)
         found = part.agg(n=("validation", "size"), mean=("validation", "mean"), chosen=("chosen", "any")).reset_index()
@@ -105,7 +105,7 @@ def slice_numbers(comparison: Comparison) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise CannotShow("no level has several values of a key that was tuned.")
-    return found[["key", "group", "level", "value", "setting", "n", "mean", "chosen"]]
+    return found.loc[:, ["key", "group", "level", "value", "setting", "n", "mean", "chosen"]]
 
 
 def draw_slices(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
@@ -113,11 +113,7 @@ def draw_slices(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     keys = list(dict.fromkeys(numbers["key"]))
     drawn, looks = keys[:MOST_SLICES], style.looks(shown.levels(comparison))
     groups = list(dict.fromkeys(numbers["group"]))[: shown.MOST_GROUPS]
-    by = {
-        (group, key): numbers[(numbers["group"] == group) & (numbers["key"] == key)]
-        for group in groups
-        for key in drawn
-    }
+    by = {(group, key): shown.where(numbers, group=group, key=key) for group in groups for key in drawn}
     places = [place for place, mine in by.items() if len(mine)]
     columns = min(2, len(places))
     rows = -(-len(places) // columns)
@@ -145,7 +141,7 @@ def _slice(axes: style.Axes, mine: pd.DataFrame, looks: dict[str, style.Look], u
     measured = pd.Series(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=float)
     numeric = bool(measured.notna().all()) and len(values) > 1
     at = dict(zip(values, measured if numeric else range(len(values)), strict=True))
-    for row in mine.itertuples():
+    for row in shown.rows(mine):
         look = looks[row.level]
         axes.plot(at[row.value], unit * row.mean, look.marker, color=look.colour, markersize=5, alpha=0.8)
         if row.chosen:
@@ -160,7 +156,7 @@ def _slice(axes: style.Axes, mine: pd.DataFrame, looks: dict[str, style.Look], u
 
 
 def _scored(comparison: Comparison) -> pd.DataFrame:
-    trials = comparison.trials[comparison.trials["validation"].notna()]
+    trials = comparison.trials.loc[comparison.trials["validation"].notna()]
     if len(trials) > MOST_STUDENTS:
         trials = trials.sample(MOST_STUDENTS, random_state=0)
     return trials
@@ -195,10 +191,10 @@ def _brief(value: str) -> str:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, drawn: int, there: int) -> str:
     unit = 100.0 if comparison.metric.share else 1.0
-    best = numbers[numbers["chosen"]]
+    best = numbers.loc[numbers["chosen"]]
     told = [
         f"{row.key} = {shown.called(_brief(row.value))} for {shown.called(row.level)} ({unit * row.mean:.3g})"
-        for row in best.itertuples()
+        for row in shown.rows(best)
     ]
     return (
         f"{comparison.metric.chosen_by} of every setting, a mean over seeds, along each key that was tuned. Chosen: "

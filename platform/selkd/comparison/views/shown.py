@@ -1,6 +1,7 @@
 """What a figure has room for: which groups, levels and students are drawn, and in which words values are given."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,8 @@ def groups(comparison: Comparison) -> list[str]:
 
 def levels(comparison: Comparison) -> list[str]:
     """The levels, those with the best mean rank over groups first."""
-    ranks = comparison.levels.groupby("level", sort=False)["rank"].mean()
-    return [str(level) for level in ranks.sort_values(kind="stable").index]
+    ranks = {level: float(np.mean(mine["rank"])) for level, mine in parts(comparison.levels, "level")}
+    return sorted(ranks, key=lambda level: ranks[level])
 
 
 def lines(comparison: Comparison) -> list[str]:
@@ -38,18 +39,39 @@ def lines(comparison: Comparison) -> list[str]:
 def chosen(comparison: Comparison) -> pd.DataFrame:
     """The students whose values are reported, by run."""
     trials = comparison.trials
-    return trials[trials["chosen"].astype(bool) & trials["value"].notna()]
+    return trials.loc[trials["chosen"].astype(bool) & trials["value"].notna()]
 
 
 def read(comparison: Comparison, only: Sequence[str], most: int = MOST_READ) -> pd.DataFrame:
     """The students whose files are read: of each drawn group and of these levels the first by split and seed."""
     mine = chosen(comparison)
-    mine = mine[mine["level"].isin(only) & mine["group"].isin(groups(comparison)[:MOST_GROUPS])]
+    mine = mine.loc[mine["level"].isin(only) & mine["group"].isin(groups(comparison)[:MOST_GROUPS])]
     ordered = mine.sort_values(["cell", "split", "seed"], key=_by_size, kind="stable")
     first = ordered.groupby(["group", "level"], sort=False).head(most)
     for column, order in (("level", levels(comparison)), ("group", groups(comparison))):
         first = first.sort_values(column, key=lambda names, order=order: names.map(order.index), kind="stable")
     return first
+
+
+def where(frame: pd.DataFrame, **equal: Any) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    return frame.loc[np.logical_and.reduce([frame[name] == value for name, value in equal.items()])]
+
+
+def rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """Rows with columns as attributes."""
+    return iter(frame.itertuples())
+
+
+def by_mean(frame: pd.DataFrame, name: str, value: str) -> list[str]:
+    """The names, those with the highest mean first."""
+    means = {one: float(np.nanmean(mine[value])) for one, mine in parts(frame, name)}
+    return sorted(means, key=lambda one: -means[one])
+
+
+def parts(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The parts of a frame in the order in which their names come up."""
+    return iter(frame.groupby(by, sort=False))
 
 
 def values(comparison: Comparison) -> str:
