@@ -105,7 +105,7 @@ def _cells(table: pd.DataFrame) -> list[int]:
 
 def _shares(numbers: pd.DataFrame) -> Iterator[str]:
     for _, row in numbers.iterrows():
-        parts = [f"{cell} {100 * row[cell] / row['rows']:.1f} %" for cell in CELLS]
+        parts = [f"{cell} {100 * row[cell] / row['rows']:.1f} %" for cell in CELLS[1:3]]
         yield f"{shown.called(str(row['level']))} {listed(parts)}"
 
 
