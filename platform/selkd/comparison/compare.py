@@ -98,15 +98,9 @@ def answer(records: Records, question: Question) -> Comparison:
     found, family, sizes = _families(contrasts, pairs_of(question, ranked), trials)
     seeds = trials.loc[trials["chosen"], "seed"].nunique()
     deviation = looks.deviation(question, plan, seeds)
-    look = None
-    if deviation is None and plan is not None and plan.looks:
-        look = plan.looks.index(seeds) + 1
-        primary = looks.judged([one for one in found if one.group == ALL], contrasts, plan, look)
-        inside = looks.judged([one for one in found if one.group != ALL], contrasts, plan, look)
-        found = [*primary, *inside]
-        family += (
-            f" Held against look {look} of {len(plan.looks)} ({plan.spending} spending of {plan.question.alpha:g})."
-        )
+    look = plan.looks.index(seeds) + 1 if deviation is None and plan is not None and plan.looks else None
+    if look is not None and plan is not None:
+        found, family = _at_look(found, family, contrasts, plan, look)
     shown = levels.marked(shown, found, question.baseline)
     overall = contrasts.overall(ranked)
     left_out = _left_out(records, trials, pd.concat([reasons, missing, doubled, unchosen]))
@@ -214,6 +208,16 @@ def _families(contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: Fr
         return found, f"{family}; the {count:,} within single groups are too many to make.", len(found)
     family += f", and apart from these over {counted(count, 'contrast')} within single groups."
     return [*found, *contrasts.family(pairs, inside)], family, len(found)
+
+
+def _at_look(
+    found: Sequence[Contrast], family: str, contrasts: Contrasts, plan: Plan, look: int
+) -> tuple[list[Contrast], str]:
+    """Each family held against what this look may spend of alpha."""
+    whole, inside = ([one for one in found if (one.group == ALL) == over] for over in (True, False))
+    held = [*looks.judged(whole, contrasts, plan, look), *looks.judged(inside, contrasts, plan, look)]
+    spending = f"{plan.spending} spending of {plan.question.alpha:g}"
+    return held, f"{family} Held against look {look} of {len(plan.looks)} ({spending})."
 
 
 def _standing(deviation: str | None, plan: Plan | None, look: int | None) -> str:
