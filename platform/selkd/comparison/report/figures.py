@@ -63,8 +63,9 @@ def figures(comparison: Comparison, folder: Path) -> Iterator[Shown]:
 
 def _written(figure: Figure, path: Path) -> bytes:
     """A picture and a drawing that hold no date and no version: equal figures, equal bytes. Laid out once for both."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     picture, drawing = BytesIO(), BytesIO()
     figure.savefig(picture, format="png", dpi=SHARPNESS, metadata={"Software": None})
     figure.savefig(drawing, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
