@@ -23,7 +23,8 @@ FEW_BLOCKS = 10  # below which the critical difference is only roughly right
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies to compare.", show_default=False)],
     by: Annotated[
-        str | None, typer.Option(metavar="KEY", help="What is compared; without it, what could be is listed.")
+        str | None,
+        typer.Option(metavar="KEY", help="What is compared, such as `objective.name`, or several keys joined by `+`."),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)

@@ -10,7 +10,7 @@ from selkd.comparison.choosing import choose, few_seeds, without_doubles
 from selkd.comparison.contrasts import MOST_WITHIN, Contrasts, pairs_of, refuse_many
 from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolve
 from selkd.comparison.pairs import Pairs, refuse_raw
-from selkd.comparison.question import ALPHA, Plan, Question
+from selkd.comparison.question import ALPHA, TOGETHER, Plan, Question
 from selkd.comparison.records import Records, Watch, read_records
 from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
 from selkd.comparison.tables import Column, Frame
@@ -79,7 +79,7 @@ def answer(records: Records, question: Question) -> Comparison:
     refuse_many(question.by, order)
 
     varying = labels(records, runs)
-    heaps = pairing.heaps(varying, names, question.by, question.within)
+    heaps = pairing.heaps(varying, names, question.keys, question.within)
     values, missing = observed(records, metric, runs)
     told = records.trials.loc[runs]
     trials = pd.concat([told[["study", "key", "candidate", "ended"]], pairing.placed(varying, heaps), values], axis=1)
@@ -143,10 +143,11 @@ def _resolved(records: Records, question: Question) -> tuple[Question, Plan | No
     """The question with its keys in full and the plan's answers to what it leaves open, and the plan."""
     by = resolve(records, question.by, "by")
     within = tuple(resolve(records, key, "within") for key in question.within)
-    if by in ("seed", "data.seed"):
-        raise UserError(f"by: {by} is luck, of which pairs are made. Ask about a key that was chosen.")
-    if by in within:
-        raise UserError(f"within: {by} is what is compared. Remove it from one of them.")
+    for key in by.split(TOGETHER):
+        if key in ("seed", "data.seed"):
+            raise UserError(f"by: {key} is luck, of which pairs are made. Ask about a key that was chosen.")
+        if key in within:
+            raise UserError(f"within: {key} is what is compared. Remove it from one of them.")
     if not 0 < question.alpha < 0.5:
         raise UserError(f"alpha: {question.alpha} is no error rate. Give a number such as 0.05.")
     plan = looks.declared(records)

@@ -40,7 +40,7 @@ class Heaps:
         return (*self.group, *(key for key in self.unit if key not in (SEED, SPLIT)))
 
 
-def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heaps:
+def heaps(labels: Frame, levels: Column, by: Sequence[str], within: Sequence[str]) -> Heaps:
     """Sort the keys that vary. One that a level does not have at all cannot be shared: it is that level's setting.
 
     Studies that are compared with each other may differ in anything: what is constant in each goes with it.
@@ -50,10 +50,10 @@ def heaps(labels: Frame, levels: Column, by: str, within: Sequence[str]) -> Heap
     tuned: list[str] = []
     bound: list[str] = []
     for key in labels:
-        if key in (by, STUDY) and key not in within:
+        if key in (*by, STUDY) and key not in within:
             continue
         everywhere = bool((labels[key] != ABSENT).groupby(levels).any().all())
-        goes_along = by == STUDY and labels[key].groupby(levels).nunique().max() == 1
+        goes_along = STUDY in by and labels[key].groupby(levels).nunique().max() == 1
         if key in (SEED, SPLIT) or (key == SUBSET and key not in within and not goes_along):
             unit.append(key)
         elif key in within:

@@ -202,7 +202,7 @@ def _plan(space: "SearchSpace") -> None:
     plan, seeds = space.comparison, space.budget.seeds
     if plan is None:
         return
-    for place, key in (("by", plan.by), *(("within", key) for key in plan.within)):
+    for place, key in (*(("by", key) for key in plan.by.split("+")), *(("within", key) for key in plan.within)):
         if key not in space.search and not any(key.startswith(f"{group}.") for group in space.search):
             raise ValueError(f"comparison.{place}: {key!r} is not searched. {nearest(key, space.search)}")
     if plan.looks and plan.looks[0] != seeds:

@@ -37,7 +37,7 @@ class StudyRecord:
         self._keep(space)
 
     def change(self, space: Mapping[str, Any], difference: Sequence[str]) -> None:
-        """The search space is another one from here on; a comparison is declared before the first candidate or never."""
+        """The search space is another one from here on; a comparison is declared before the first candidate."""
         tags = _question(space)
         if any(event["event"] == "candidate" for event in self.ledger.events()):
             del tags["selkd.comparison"]

@@ -30,6 +30,15 @@ def test_a_key_is_found_by_parts_that_fit_it_alone(records: Made, given: str) ->
     assert answer(records(runs()), Question(given)).question.by == SAMPLES
 
 
+def test_several_keys_together_make_the_levels(records: Made) -> None:
+    rows = [row | {"objective.truth": truth} for truth in ("plain", "adjusted") for row in runs()]
+    found = answer(records(rows), Question("policy+objective.truth", baseline="all, truth=plain"))
+    assert found.question.by == f"{SAMPLES}+objective.truth"
+    assert set(found.levels["level"]) == {f"{p}, truth={t}" for p in ("all", "margin") for t in ("plain", "adjusted")}
+    assert found.pairing.tuned == ()
+    assert [one.pairs for one in found.contrasts] == [10, 10, 10]
+
+
 def test_a_key_that_may_be_several_is_refused_with_their_names(records: Made) -> None:
     rows = [row | {"selection.categories.policy": f"p{row['seed'] % 2}"} for row in runs()]
     with pytest.raises(UserError, match=r"selection.samples.policy and selection.categories.policy"):

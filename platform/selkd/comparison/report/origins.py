@@ -56,7 +56,7 @@ def configuration(comparison: Comparison) -> tuple[Table, Table]:
     found = comparison.records.config.reindex(comparison.trials.index)
     found = found.drop(columns=[key for key in IDLE if key in found])
     shared, differing = _split(found)
-    roles = [(key, "what is compared") for key in (comparison.question.by,)]
+    roles = [(key, "what is compared") for key in comparison.question.keys]
     roles += [(key, "chosen on validation") for key in comparison.pairing.tuned]
     roles += [(key, "equal within a pair") for key in comparison.pairing.shared]
     role = dict(reversed(roles))

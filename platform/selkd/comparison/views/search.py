@@ -165,7 +165,7 @@ def _scored(comparison: Comparison) -> pd.DataFrame:
 def _keys(comparison: Comparison, runs: pd.Index) -> list[str]:
     """The keys that vary, but for seeds and splits: the factor, what makes groups, and what was tuned."""
     pairing = comparison.pairing
-    known = dict.fromkeys([comparison.question.by, *pairing.groups, *pairing.tuned])
+    known = dict.fromkeys([*comparison.question.keys, *pairing.groups, *pairing.tuned])
     config = comparison.records.config
     return [key for key in known if key in config and len({text(value) for value in config.loc[runs, key]}) > 1]
 
