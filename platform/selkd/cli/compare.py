@@ -1,7 +1,7 @@
 """`selkd compare`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,13 +102,13 @@ def print_comparison(comparison: "Comparison") -> None:
     from selkd.comparison import leaderboard
 
     show.say(comparison.verdict)
-    header, rows = leaderboard.cells(comparison)
-    _table("", header[:-1], [row[:-1] for row in rows])
+    _tables("", *leaderboard.tables(comparison))
     show.say(leaderboard.legend(comparison))
     for line in leaderboard.chosen(comparison):
         show.say(line)
-    if comparison.contrasts:
-        _table("Contrasts", *leaderboard.contrast_cells(comparison))
+    _tables("Contrasts", *leaderboard.contrast_tables(comparison))
+    for line in leaderboard.without_pairs(comparison):
+        show.say(line)
     for line in (f"Pairing: {comparison.pairing.words}", comparison.family, *_overall(comparison)):
         show.say(line)
     for caveat in comparison.caveats:
@@ -120,8 +120,15 @@ def print_comparison(comparison: "Comparison") -> None:
         show.say(f"  and {len(left) - LEFT_OUT} more; --json names all of them")
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    show.table(title, [escape(name) for name in columns], [[escape(cell) for cell in row] for row in rows])
+def _tables(title: str, columns: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """A table a group, under the group's name where there are several."""
+    from selkd.comparison.result import ALL
+
+    for group, rows in groups.items():
+        where = "" if len(groups) == 1 and group == ALL else "over all groups" if group == ALL else group
+        heading = ", ".join(filter(None, (title, where)))
+        shown = [[escape(cell) for cell in row] for row in rows]
+        show.table(escape(heading), [escape(name) for name in columns], shown)
 
 
 def _now_and_then(quiet: bool) -> "Watch":

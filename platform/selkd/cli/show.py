@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from selkd.training.loop import Epoch
 
 PAUSE = 5.0  # seconds between lines about long work
+WORD = 32  # columns of a word that a table does not break
 
 Work = Callable[[str, int, int | None], None]  # what, how much of it is done, and of how much
 
@@ -65,11 +67,22 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     found = Table(title=title, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    widths = _widths([columns, *rows], out.width - 3 * len(columns) - 1)
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold", width=width)
     for row in rows:
         found.add_row(*row)
-    out.print(found)
+    out.print(found, crop=False)
+
+
+def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of each column: the widest give way first, and none becomes narrower than its longest word."""
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [min(WORD, max(map(cell_len, " ".join(column).split()), default=0)) for column in columns]
+    while sum(widths) > room and (wide := [k for k, width in enumerate(widths) if width > least[k]]):
+        widths[max(wide, key=lambda k: widths[k])] -= 1
+    return widths
 
 
 class Interrupted(Exception):

@@ -34,8 +34,8 @@ def named(records: Made, names: list[str], metric: str = "accuracy") -> Comparis
 
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Comparison], str]:
-    def told(comparison: Comparison) -> str:
-        console = Console(file=io.StringIO(), width=400, force_terminal=False)
+    def told(comparison: Comparison, width: int = 400) -> str:
+        console = Console(file=io.StringIO(), width=width, force_terminal=False)
         monkeypatch.setattr(show, "out", console)
         print_comparison(comparison)
         assert isinstance(console.file, io.StringIO)
@@ -52,6 +52,28 @@ def test_every_name_is_shown_in_the_terminal_and_none_acts(records: Made, printe
     assert "line\\nbreak\\x1b[31m" in said
     assert "\x1b" not in said
     assert "\u202e" not in said
+
+
+def test_a_table_of_each_group_breaks_no_word_and_counts_what_has_no_pair(
+    records: Made, printed: Callable[..., str]
+) -> None:
+    rows = [
+        {"objective.name": name, "data.rows_per_category": count, "teacher": teacher, "seed": seed,
+         "test/accuracy": 0.9 - place / 100 + seed / 1e4, "validation/accuracy": 0.9}
+        for count, teacher in ((500, "wide"), (20, "wide"), (100, "resnet-152-large"))
+        for place, name in enumerate(("cross-entropy", "virtual-softmax", "selkd"))
+        for seed in range(4) if (count, name) != (100, "selkd")
+    ]  # fmt: skip
+    said = printed(answer(records(rows), Question("objective.name", "accuracy")), 100)
+    assert max(len(line) for line in said.splitlines() if line[:1] in "┏┃┡│└") <= 100
+    for word in ("cross-entropy", "virtual-softmax", "objective.name", "validation", "(points)", "rows_per_category"):
+        assert word in said
+    titles = [line for line in said.splitlines() if line.startswith("rows_per_category")]
+    assert [title.split()[1].rstrip(",") for title in titles] == ["20", "100", "500"]
+    assert "Contrasts, over all groups" in said
+    assert "2 contrasts not shown" in said
+    assert "90.0 ± 0.0" in said
+    assert "data.rows_per_category=" not in said[said.index("\n") : said.index("Pairing")]
 
 
 def test_markdown_escapes_markup(records: Made) -> None:
