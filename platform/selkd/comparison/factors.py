@@ -77,15 +77,16 @@ def factors(records: Records) -> Frame:
 
 
 def in_order(values: Sequence[str]) -> list[str]:
-    """Numbers by size, then words by the alphabet."""
+    """Numbers by size, then words by the alphabet; of `key=value, key=value` part by part."""
+    return sorted(values, key=lambda value: [_place(part) for part in value.split(", ")])
 
-    def place(value: str) -> tuple[bool, float, str]:
-        try:
-            return (False, float(value), value)
-        except ValueError:
-            return (True, 0.0, value)
 
-    return sorted(values, key=place)
+def _place(part: str) -> tuple[str, bool, float, str]:
+    key, _, value = part.rpartition("=")
+    try:
+        return (key, False, float(value), value)
+    except ValueError:
+        return (key, True, 0.0, value)
 
 
 def _abbreviates(given: str, key: str) -> bool:

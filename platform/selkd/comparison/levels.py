@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from selkd.comparison.factors import in_order
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
@@ -60,7 +61,7 @@ def table(
     most = (1 + UNEQUAL) * found["budget"].groupby(found["group"]).min()
     found["unequal"] = found["budget"] > found["group"].map(most)
     found["rank"] = found.groupby("group")["mean"].rank(ascending=not metric.maximise, method="min").astype(int)
-    order = list(dict.fromkeys(trials["group"]))
+    order = in_order(sorted(set(trials["group"])))
     found = found.sort_values("rank", kind="stable").sort_values(
         "group", key=lambda names: names.map(order.index), kind="stable"
     )

@@ -57,6 +57,19 @@ def test_the_front_holds_exactly_what_nothing_beats_in_cost_and_metric(compared)
     assert set(found.loc[found["front"], "level"]) == {"a", "b", "e"}
 
 
+def test_one_architecture_has_no_latencies_to_tell_apart_and_two_show_how_theirs_scatter(compared):
+    def runs(sizes):
+        return [
+            {"objective.name": level, "seed": seed, "test/accuracy": 0.8, "validation/accuracy": 0.8,
+             "cost/parameters": size, "cost/row_gradients": size + place, "cost/latency_ms": 1.0 + place + seed}
+            for place, (level, size) in enumerate(zip(("kd", "selkd"), sizes, strict=True)) for seed in range(5)
+        ]  # fmt: skip
+
+    assert set(numbers("costs", compared(runs((10.0, 10.0))))["cost"]) == {"row-gradients"}
+    found = numbers("costs", compared(runs((10.0, 20.0)))).set_index(["cost", "level"])
+    assert found.loc[("latency (ms a row)", "kd"), ["at", "least", "most"]].tolist() == [3, 2, 4]
+
+
 def test_a_front_never_joins_students_that_are_tested_on_other_rows(compared):
     runs = [
         {"objective.name": level, "seed": 0, "data.source": source, "test/accuracy": value,
@@ -164,6 +177,7 @@ def test_at_full_coverage_the_risk_is_the_error(compared, students):
     found = numbers("risk-coverage", comparison)
     assert found.loc[found["x"] == 1, "mean"].item() == pytest.approx(np.mean(errors))
     assert found["mean"].iloc[10] < np.mean(errors)  # the surest answers are better
+    assert "Wrong is a row of the task answered with another category" in BY_NAME["risk-coverage"].make(comparison).alt
 
 
 def test_flips_count_every_row_once(compared):
@@ -250,8 +264,8 @@ def test_levels_that_used_the_same_rows_say_so(compared):
         numbers("kept-rows", compared(runs, "selection.samples.policy"))
 
 
-def test_groups_are_kept_apart_and_in_the_order_of_the_table(compared, students):
-    comparison = compared(students({"kd": 0.6, "selkd": 0.7}, rows=(20, 100, 500)))
+def test_groups_are_kept_apart_and_in_the_order_of_their_values(compared, students):
+    comparison = compared(students({"kd": 0.6, "selkd": 0.7}, rows=(500, 20, 100)))
     order = [f"data.rows_per_category={count}" for count in (20, 100, 500)]
     for name in ("levels", "curves", "risk-coverage", "flips", "slices"):
         assert list(dict.fromkeys(numbers(name, comparison)["group"])) == order

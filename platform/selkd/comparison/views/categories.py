@@ -12,13 +12,15 @@ from selkd.comparison.statistics import interval
 from selkd.comparison.values import GAIN, twins_of
 from selkd.comparison.views import shown
 from selkd.comparison.views.view import CannotShow, Drawn, View
-from selkd.comparison.words import number
+from selkd.comparison.words import tenths
 
 ACCURACY = "test/accuracy/"
 TWINS = "cross-entropy twins"
 FIELDS = ["group", "level", "category", "over", "n", "difference", "low", "high"]
 RESAMPLES = 2000
 MOST_CATEGORIES = 24
+ROW = 0.4
+"""How much of the room between two categories their levels take."""
 UNIT = ["group", "cell", "split", "seed"]
 
 
@@ -53,12 +55,14 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     order = shown.by_mean(mine, "category", "difference")
     there, half = len(order), MOST_CATEGORIES // 2
     order = order if there <= MOST_CATEGORIES else order[:half] + order[-half:]
-    offsets = style.spread(len(levels), 0.7)
     figure, panels = style.by_group(len(groups), 0.8 + len(order) * max(0.2, 0.1 * len(levels)), sharey=True)
     for axes, group in zip(panels, groups, strict=True):
         axes.axvline(0, color="black", linewidth=1)
-        for row in shown.rows(shown.where(mine.loc[mine["category"].isin(order)], group=group)):
-            look, place = looks[row.level], order.index(row.category) + offsets[levels.index(row.level)]
+        here = shown.where(mine.loc[mine["category"].isin(order)], group=group)
+        there_too = [level for level in levels if level in set(here["level"])]
+        offsets = dict(zip(there_too, style.spread(len(there_too), ROW), strict=True))
+        for row in shown.rows(here):
+            look, place = looks[row.level], order.index(row.category) + offsets[row.level]
             axes.plot([100 * row.low, 100 * row.high], [place, place], color=look.colour, linewidth=1.2)
             axes.plot(100 * row.difference, place, look.marker, color=look.colour, markersize=4.5)
         axes.set_yticks(range(len(order)), [style.name(category) for category in order])
@@ -97,7 +101,7 @@ def _alt(numbers: pd.DataFrame, groups: list[str], over: str, left: str) -> str:
         mine = shown.where(numbers, group=group).sort_values("difference", ascending=False, kind="stable")
         ends = [mine.iloc[0], mine.iloc[-1]] if len(mine) > 1 else [mine.iloc[0]]
         for kind, row in zip(("most", "least"), ends, strict=False):
-            difference, low, high = (number(100 * row[name], 1) for name in ("difference", "low", "high"))
+            difference, low, high = (tenths(100 * row[name]) for name in ("difference", "low", "high"))
             where = f"{shown.called(row['category'])} under {shown.called(row['level'])}"
             yield f"{kind} {where}, {difference} ({low} to {high})"
 

@@ -19,8 +19,12 @@ COSTS = {
     "cost/row_gradients": "row-gradients",
     "selection.samples.keep": "share of rows kept an epoch",
 }
+LATENCY = "cost/latency_ms"
+CLOCK = ("cost/parameters", "cost/multiply_adds")
+"""Students that are equal in these are one architecture: what their latencies differ by is the clock's."""
 SAME_ROWS = ("data.source", "task.mode", "data.test", "data.image_size")
 """Keys that decide which rows a student is tested on: points are compared where all of them are equal."""
+FIELDS = ["cost", "task", "group", "level", "at", "least", "most", "mean", "low", "high"]
 EQUAL = 1.01
 """How many times the least a cost must come to before it counts as another cost."""
 MOST_TASKS = 3
@@ -36,11 +40,12 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     told = comparison.levels.set_index(["group", "level"])[["mean", "low", "high"]]
     rows = []
     for name, column in known.items():
-        if column.max() <= EQUAL * column.min():
+        if column.max() <= EQUAL * column.min() or (name == LATENCY and _one_architecture(known)):
             continue
         for (task, group, level), mine in shown.parts(students, ["task", "group", "level"]):
-            rows.append((COSTS[str(name)], task, group, level, column[mine.index].mean(), *told.loc[(group, level)]))
-    found = pd.DataFrame(rows, columns=["cost", "task", "group", "level", "at", "mean", "low", "high"])
+            rows.append((COSTS[str(name)], task, group, level, *_at(column[mine.index], name == LATENCY),
+                         *told.loc[(group, level)]))  # fmt: skip
+    found = pd.DataFrame(rows, columns=FIELDS)
     found = found.loc[np.isfinite(found[["at", "mean"]].to_numpy(dtype=float)).all(axis=1)].reset_index(drop=True)
     if found.empty:
         raise CannotShow("all levels and groups cost the same, or their costs were not recorded.")
@@ -50,6 +55,19 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
         for row in shown.rows(found)
     ]
     return found
+
+
+def _at(costs: pd.Series, measured: bool) -> tuple[float, float, float]:
+    """The mean cost, and the middle half of what a clock measured."""
+    mean = float(costs.mean())
+    if not measured:
+        return mean, mean, mean
+    return mean, float(costs.quantile(0.25)), float(costs.quantile(0.75))
+
+
+def _one_architecture(known: pd.DataFrame) -> bool:
+    counted = [name for name in CLOCK if name in known]
+    return bool(counted) and all(known[name].max() <= EQUAL * known[name].min() for name in counted)
 
 
 def _beats(one: Any, other: Any, sign: int) -> bool:
@@ -78,6 +96,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
             axes.plot(points["at"], unit * points["mean"], color=looks[str(level)].colour, linewidth=0.8, alpha=0.4)
         for row in shown.rows(mine):
             look = looks[row.level]
+            axes.plot([row.least, row.most], [unit * row.mean] * 2, color=look.colour, linewidth=1, alpha=0.6)
             axes.plot([row.at, row.at], [unit * row.low, unit * row.high], color=look.colour, linewidth=1, alpha=0.6)
             axes.plot(
                 row.at, unit * row.mean, look.marker, color=look.colour, markersize=6,

@@ -130,17 +130,19 @@ def _term(name: str) -> str:
 
 def _alt(comparison: Comparison, numbers: pd.DataFrame, words: str, unit: float) -> str:
     last = numbers.loc[numbers.groupby(["group", "level", "name"], sort=False)["step"].idxmax()]
-    names = len(set(numbers["name"]))
+    whole = last.loc[last["name"] == "train/loss"]
+    last = last if whole.empty else whole
+    names = len(set(last["name"]))
     told = [_end(row, unit, names > 1, len(set(numbers["group"])) > 1) for row in shown.rows(last)]
     lines = shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
-    return f"{words} by epoch, median and middle half over students. At the end: {listed(told, 6)}.{lines}"
+    return (
+        f"{words} by epoch, median and middle half over students. At the end: {listed(told, shown.SPOKEN_EACH)}.{lines}"
+    )
 
 
 def _end(row: Any, unit: float, named: bool, grouped: bool) -> str:
     where = [row.level, *([_term(row.name)] if named else []), *([row.group] if grouped else [])]
-    return (
-        f"{', '.join(map(shown.called, where))} {unit * row.median:.3g} ({unit * row.low:.3g} to {unit * row.high:.3g})"
-    )
+    return f"{', '.join(map(shown.called, where))} {unit * row.median:.3g}"
 
 
 CURVES = View("curves", "Learning curves", "the record of a shown student", metric_numbers, draw_metric)

@@ -37,7 +37,8 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """A panel a group, all groups first; filled where a level is told from the reference."""
     unit, reference = comparison.metric.unit, numbers["against"].iloc[0]
     order = [level for level in shown.levels(comparison) if level != reference]
-    there = sorted(dict.fromkeys(numbers["group"]), key=lambda group: group != ALL)
+    order_of_groups = [ALL, *shown.groups(comparison)]
+    there = sorted(dict.fromkeys(numbers["group"]), key=order_of_groups.index)
     groups, looks = there[: shown.MOST_GROUPS], style.looks(shown.levels(comparison))
     figure, panels = style.by_group(len(groups), 0.95 + 0.24 * len(order), sharey=True)
     for axes, group in zip(panels, groups, strict=True):

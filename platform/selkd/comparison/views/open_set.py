@@ -34,6 +34,7 @@ AXES = {
     "OSCR": Axis("share of other rows accepted", "share of task rows accepted and right"),
     "risk-coverage": Axis("share of rows answered", "share of wrong answers among them"),
 }
+WRONG = " Wrong is a row of the task answered with another category; of an open task also any other row accepted."
 Curve = tuple[np.ndarray, np.ndarray]
 
 
@@ -152,7 +153,8 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, groups: list[str]) -> st
     what = " and ".join(dict.fromkeys(numbers["curve"]))
     left = shown.left("group", len(groups), len(set(numbers["group"])))
     left += shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
-    return f"{what} on test, mean over students. {shown.spoken(groups, told)}{left}"
+    wrong = WRONG if RISK.name in set(numbers["curve"]) else ""
+    return f"{what} on test, mean over students.{wrong} {shown.spoken(groups, told)}{left}"
 
 
 def _areas(mine: pd.DataFrame) -> Iterator[str]:

@@ -92,7 +92,7 @@ def slice_numbers(comparison: Comparison) -> pd.DataFrame:
     """A row a key, group, level and setting: the key's value, the mean validation metric over seeds, and `chosen`."""
     if not comparison.pairing.tuned:
         raise CannotShow("nothing was tuned: every level has one setting.")
-    trials = _scored(comparison)
+    trials = shown.in_groups(comparison, _scored(comparison))
     parts = []
     for key in comparison.pairing.tuned:
         values = [text(value) for value in comparison.records.config.loc[trials.index, key]]

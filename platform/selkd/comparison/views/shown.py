@@ -8,7 +8,7 @@ import pandas as pd
 
 from selkd.comparison import style
 from selkd.comparison.result import ALL, Comparison
-from selkd.comparison.words import counted, number, visible
+from selkd.comparison.words import counted, number, tenths, visible
 
 MOST_GROUPS, MOST_LINES, MOST_READ = 4, 7, 10
 """Groups that are drawn, levels drawn as lines, and students of a level and group whose files are read."""
@@ -39,7 +39,13 @@ def lines(comparison: Comparison) -> list[str]:
 def chosen(comparison: Comparison) -> pd.DataFrame:
     """The students whose values are reported, by run."""
     trials = comparison.trials
-    return trials.loc[trials["chosen"].astype(bool) & trials["value"].notna()]
+    return in_groups(comparison, trials.loc[trials["chosen"].astype(bool) & trials["value"].notna()])
+
+
+def in_groups(comparison: Comparison, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of the table's groups, as they were within each; groups without a value come last."""
+    place = {group: k for k, group in enumerate(groups(comparison))}
+    return frame.sort_values("group", key=lambda names: names.map(place), kind="stable")
 
 
 def read(comparison: Comparison, only: Sequence[str], most: int = MOST_READ) -> pd.DataFrame:
@@ -89,7 +95,7 @@ def differences(comparison: Comparison, than: str) -> str:
 
 def amount(comparison: Comparison, value: float) -> str:
     """A value of the metric as it is shown."""
-    return number(comparison.metric.unit * value, 1 if comparison.metric.share else 3)
+    return tenths(comparison.metric.unit * value) if comparison.metric.share else number(value)
 
 
 def title(group: str) -> str | None:
