@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from selkd.comparison.compare import Comparison
-from selkd.comparison.report import figures, write
+from selkd.comparison.report import answers, figures, write
 from selkd.comparison.report.page import page
 from selkd.comparison.report.table import Cell, Column, Table, latex, markdown
 from selkd.comparison.report.wording import address, apart, isolated, named
@@ -162,3 +162,16 @@ def test_tables_for_papers_take_names_literally() -> None:
     table = Table("t", "T", [Column("level"), Column("n", True)], [[Cell("a|b_<&$"), Cell("3", 3)]])
     assert markdown(table) == "| level | n |\n| --- | ---: |\n| a\\|b\\_&lt;&amp;\\$ | 3 |\n"
     assert r"a\textbar{}b\_\textless{}\&\$ & 3 \\" in latex(table)
+
+
+def test_workers_command_lines_stay_out_and_pairs_in_clusters_say_so(compared: Callable[..., Comparison]) -> None:
+    comparison = compared(modes=("closed", "open"), seeds=6)
+    comparison.records.provenance["command"] = "worker --address 10.0.0.7:6379"
+    text = page(comparison, [])
+    assert "10.0.0.7" not in text
+    assert ">12 in 6<" in text
+    assert "mode closed" in text[text.index('id="contrasts"') :]
+
+
+def test_a_note_names_the_contrast_it_is_about(compared: Callable[..., Comparison]) -> None:
+    assert re.search(r"selkd - kd: [^.]*\.", answers.contrasts(compared(seeds=1)).note)

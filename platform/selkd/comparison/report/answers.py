@@ -9,7 +9,10 @@ from selkd.comparison import leaderboard
 from selkd.comparison.report.table import Cell, Column, Link, Table
 from selkd.comparison.report.wording import address
 from selkd.comparison.result import ALL, Comparison, Contrast
-from selkd.comparison.words import number
+from selkd.comparison.words import listed, number
+
+NAMED = 4
+"""Contrasts that a note names."""
 
 
 def levels(comparison: Comparison) -> Table:
@@ -57,14 +60,15 @@ def contrasts(comparison: Comparison) -> Table:
     ]  # fmt: skip
     rows = [
         [
-            Cell(one.group), Cell(one.level), Cell(one.against), Cell(_signed(comparison, one.difference),
-            one.difference), Cell(_interval(comparison, one), one.low), Cell(str(one.pairs), one.pairs),
+            Cell(leaderboard.group_name(comparison, one.group)), Cell(one.level), Cell(one.against),
+            Cell(_signed(comparison, one.difference), one.difference),
+            Cell(_interval(comparison, one), one.low), Cell(leaderboard.pairs(one), one.pairs),
             Cell(f"{one.wins}, {one.ties}, {one.losses}"), _p(one.p), _p(one.adjusted), _p(one.wilcoxon),
             Cell(number(one.dz, 2), one.dz),
             Cell(number(None if one.detectable is None else one.detectable * metric.unit, 2), one.detectable),
             Cell(f"{one.better} is better{one.marks}" if one.better else "no", strong=one.better is not None),
         ]
-        for one in comparison.contrasts
+        for one in leaderboard.in_groups(comparison)
     ]  # fmt: skip
     if all(one.group == ALL for one in comparison.contrasts):
         columns, rows = columns[1:], [row[1:] for row in rows]
@@ -81,8 +85,12 @@ def links(comparison: Comparison, mine: pd.DataFrame) -> Iterator[Link]:
 
 
 def _note(comparison: Comparison) -> str:
-    notes = sorted({note for one in comparison.contrasts for note in one.notes})
-    return " ".join([comparison.family, *(f"{note[:1].upper()}{note[1:]}." for note in notes)])
+    about: dict[str, list[str]] = {}
+    for one in leaderboard.in_groups(comparison):
+        where = "" if one.group == ALL else f" ({leaderboard.group_name(comparison, one.group)})"
+        for note in one.notes:
+            about.setdefault(note, []).append(f"{one.level} - {one.against}{where}")
+    return " ".join([comparison.family, *(f"{listed(who, NAMED)}: {note}." for note, who in sorted(about.items()))])
 
 
 def _signed(comparison: Comparison, value: float) -> str:

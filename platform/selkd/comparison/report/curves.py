@@ -56,7 +56,7 @@ def _panel(comparison: Comparison, group: str, rows: pd.DataFrame, order: Sequen
     }
     cut = "" if up.low <= 0 <= up.high else " The axis does not begin at 0."
     return Panel(
-        None if group == ALL else group,
+        None if group == ALL else leaderboard.group_name(comparison, group),
         curves,
         across.ticks(whole=True),
         [Tick(100 - at, text) for at, text in up.ticks()],

@@ -82,7 +82,12 @@ def _panel(comparison: Comparison, group: str, rows: pd.DataFrame, order: Sequen
                 high=scale.place(unit * row["high"]) if inside else None,
             )
         )
-    return Panel(None if group == ALL else group, strips, scale.ticks(), scale.words(comparison.metric))
+    return Panel(
+        None if group == ALL else leaderboard.group_name(comparison, group),
+        strips,
+        scale.ticks(),
+        scale.words(comparison.metric),
+    )
 
 
 def _student(comparison: Comparison, trial: Mapping[Any, Any]) -> str:

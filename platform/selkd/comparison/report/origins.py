@@ -15,6 +15,8 @@ from selkd.comparison.words import ABSENT, counted, text
 MOST_TRIALS = 2_000
 """Trials that the page holds; the folder's table holds all."""
 MOST_VALUES = 8
+COMMAND = "command"
+"""How a process was started: of workers an address and internals, which tell a reader nothing."""
 
 
 def trials(comparison: Comparison) -> Table:
@@ -33,7 +35,8 @@ def trials(comparison: Comparison) -> Table:
         cells = [Cell("", links=(Link(str(run)[:8], address(str(told[run])), str(run)),))]
         cells += [Cell(text(trial["study"]))] if several["study"] else []
         cells.append(Cell(text(trial["level"])))
-        cells += [Cell(text(trial[name])) for name in words if several[name]]
+        told_of = {**trial, "group": leaderboard.group_name(comparison, trial["group"])}
+        cells += [Cell(text(told_of[name])) for name in words if several[name]]
         cells += [_value(comparison, trial["value"]), _value(comparison, trial["validation"])]
         cells += [Cell("yes" if trial["chosen"] else "not chosen"), Cell(_time(trial["ended"]))]
         rows.append(cells)
@@ -71,7 +74,7 @@ def configuration(comparison: Comparison) -> tuple[Table, Table]:
 
 def provenance(comparison: Comparison) -> tuple[Table, Table]:
     """Code, versions and hardware: shared by all trials, and differing."""
-    found = comparison.records.provenance.reindex(comparison.trials.index)
+    found = comparison.records.provenance.reindex(comparison.trials.index).drop(columns=COMMAND, errors="ignore")
     shared, differing = _split(found)
     rows = [[Cell(name), Cell(_counts(values))] for name, values in differing.items()]
     return (
