@@ -198,6 +198,13 @@ def test_odd_names_come_through_the_registry_to_the_reader(workspace: Workspace,
     assert {key.removeprefix("p/") for key in answer} >= set(ODD)
 
 
+def test_a_name_that_cannot_be_one_is_refused_before_the_run_is_looked_for(workspace: Workspace) -> None:
+    with pytest.raises(UserError, match="--name"):
+        promote("nosuchrun", name="a/b", workspace=workspace)
+    with pytest.raises(UserError, match=r"nosuchrun.*\(1 there\) nor in MLflow at .* \(0 there\)"):
+        promote("nosuchrun", workspace=workspace)
+
+
 def test_a_run_whose_student_or_answers_are_gone_is_refused(workspace: Workspace) -> None:
     (workspace.runs / "odd-1" / "predictions-test.parquet").unlink()
     with pytest.raises(UserError, match=r"predictions-test\.parquet: missing"):

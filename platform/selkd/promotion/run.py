@@ -46,6 +46,7 @@ def promote(
 
     The same run is the same version, however often it is promoted. The model's name is the run's unless given.
     """
+    check_names(name, alias)
     workspace = workspace or Workspace.default()
     uri = tracking_uri(workspace.root)
     busy = f"{workspace.root}: another process has been promoting for {PATIENCE:.0f} s. Try again when it has ended."

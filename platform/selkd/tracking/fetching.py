@@ -93,6 +93,21 @@ def find_run(uri: str, name: str) -> RunName | None:
     return RunName(run.info.run_id, tags[TRIAL], tags.get(LEDGER_ID, ""))
 
 
+def trial_keys(uri: str) -> set[str]:
+    """The keys of all trials that MLflow has."""
+    client, page = connect(uri), None
+    found: set[str] = set()
+    with explained("runs", uri):
+        everywhere = [e.experiment_id for e in client.search_experiments()]
+        while everywhere:
+            runs = client.search_runs(everywhere, page_token=page)
+            found |= {run.data.tags[TRIAL] for run in runs if TRIAL in run.data.tags}
+            page = runs.token
+            if not page:
+                break
+    return found
+
+
 def fetch_record(uri: str, run_id: str, folder: Path) -> TrialRecord:
     """The record of a run: its ledger, checked line by line, and the files it names, checked by their checksums."""
     client = connect(uri)

@@ -49,9 +49,9 @@ def delivered(record: TrialRecord, workspace: Path, uri: str) -> str:
     return run_id
 
 
-def check_names(name: str, alias: str) -> None:
-    """Refuse what MLflow would refuse only after half of the work."""
-    if not name.strip() or set(name) & set("/:@"):
+def check_names(name: str | None, alias: str) -> None:
+    """Refuse what MLflow would refuse only after half of the work; a name may not be known yet."""
+    if name is not None and (not name.strip() or set(name) & set("/:@")):
         raise UserError(f"--name: {name!r} cannot name a model: it needs letters, and no slash, colon or @.")
     if not ALIAS.fullmatch(alias):
         raise UserError(
