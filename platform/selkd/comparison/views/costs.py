@@ -43,7 +43,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
         if column.max() <= EQUAL * column.min() or (name == LATENCY and _one_architecture(known)):
             continue
         for (task, group, level), mine in shown.parts(students, ["task", "group", "level"]):
-            rows.append((COSTS[str(name)], task, group, level, *_at(column[mine.index], name == LATENCY),
+            rows.append((COSTS[str(name)], task, group, level, *_at(column.loc[mine.index], name == LATENCY),
                          *told.loc[(group, level)]))  # fmt: skip
     found = pd.DataFrame(rows, columns=FIELDS)
     found = found.loc[np.isfinite(found[["at", "mean"]].to_numpy(dtype=float)).all(axis=1)].reset_index(drop=True)
