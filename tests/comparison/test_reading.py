@@ -305,3 +305,16 @@ def test_a_damaged_database_is_a_users_error(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(UserError, match="cannot be read"):
         read_records(["s"], f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "cache")
+
+
+def test_a_deleted_run_is_named_until_it_is_restored(store):
+    store.study("s")
+    store.trial("s")
+    store.trial("s", "other")
+    run = store.run_of("s-kd-student-0")
+    assert store.read("s").excluded.empty
+    store.client.delete_run(run)
+    [(_, key, gone, reason)] = store.read("s").excluded.to_numpy().tolist()
+    assert (key, gone, reason) == ("s-kd-student-0", run, "deleted in MLflow")
+    store.client.restore_run(run)
+    assert store.read("s").excluded.empty

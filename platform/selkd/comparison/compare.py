@@ -96,16 +96,17 @@ def answer(records: Records, question: Question) -> Comparison:
     shown = levels.table(trials, best, pairs.clusters_of(trials), records, metric, question)
     ranked = _ranked(pairs.table, order, metric)
     found, family, sizes = _families(contrasts, pairs_of(question, ranked), trials)
-    seeds = trials.loc[trials["chosen"], "seed"].nunique()
-    deviation = looks.deviation(question, plan, seeds)
-    look = plan.looks.index(seeds) + 1 if deviation is None and plan is not None and plan.looks else None
+    seeds = {len(set(mine["seed"])) for _, mine in trials[trials["chosen"]].groupby(["level", "cell"])}
+    deviation = next(looks.deviations(question, plan, records, seeds), None)
+    look = plan.looks.index(max(seeds)) + 1 if deviation is None and plan is not None and plan.looks else None
     if look is not None and plan is not None:
         found, family = _at_look(found, family, contrasts, plan, look)
     shown = levels.marked(shown, found, question.baseline)
-    overall = contrasts.overall(ranked)
-    left_out = _left_out(records, trials, pd.concat([reasons, missing, doubled, unchosen]))
+    overall = contrasts.overall(ranked) if look is None else None  # no test of its own at a planned look
+    left_out = _left_out(records, trials, pd.concat([unchosen, reasons, missing, doubled]), unchosen.index)
 
-    words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters)
+    last = look is None or plan is None or look == len(plan.looks)
+    words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters if last else None)
     said = [
         *caveats.few_pairs(found, sizes, question, described.unit),
         *caveats.luck(pairs.table, pairs.kind),
@@ -132,7 +133,7 @@ def answer(records: Records, question: Question) -> Comparison:
         contrasts=found,
         family=family,
         overall=overall,
-        verdict=f"{words} {_standing(deviation, plan, look)}",
+        verdict=f"{words} {_standing(deviation, plan, look, found)}",
         exploratory=deviation is not None,
         caveats=list(dict.fromkeys(said)),
         left_out=left_out,
@@ -148,6 +149,8 @@ def _resolved(records: Records, question: Question) -> tuple[Question, Plan | No
             raise UserError(f"by: {key} is luck, of which pairs are made. Ask about a key that was chosen.")
         if key in within:
             raise UserError(f"within: {key} is what is compared. Remove it from one of them.")
+    if question.difference is not None and question.difference <= 0:
+        raise UserError(f"difference: {question.difference} tells nothing apart. Give one above 0, such as 0.01.")
     if not 0 < question.alpha < 0.5:
         raise UserError(f"alpha: {question.alpha} is no error rate. Give a number such as 0.05.")
     plan = looks.declared(records)
@@ -199,16 +202,22 @@ def _ranked(units: Frame, order: Sequence[str], metric: Metric) -> list[str]:
 def _families(contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: Frame) -> tuple[list[Contrast], str, int]:
     """Contrasts over all groups, then within each; what p-values were corrected over; and the first family's size."""
     found = contrasts.family(pairs, [ALL]) if pairs else []
-    family = f"p-values are corrected (Holm) over {counted(len(found), 'contrast')}"
-    inside = [group for group in dict.fromkeys(trials["group"]) if group != ALL]
+    family = f"p-values are corrected (Holm) over {counted(_paired(found), 'contrast')}"
+    inside = [group for group in in_order(sorted(set(trials["group"]))) if group != ALL]
     if not inside:
         return found, f"{family}.", len(found)
     count = len(pairs) * len(inside)
     family += " over all groups"
     if count > MOST_WITHIN:
         return found, f"{family}; the {count:,} within single groups are too many to make.", len(found)
-    family += f", and apart from these over {counted(count, 'contrast')} within single groups."
-    return [*found, *contrasts.family(pairs, inside)], family, len(found)
+    within = contrasts.family(pairs, inside)
+    family += f", and apart from these over {counted(_paired(within), 'contrast')} within single groups."
+    return [*found, *within], family, len(found)
+
+
+def _paired(found: Sequence[Contrast]) -> int:
+    """Contrasts that have pairs."""
+    return sum(one.pairs > 0 for one in found)
 
 
 def _at_look(
@@ -217,23 +226,32 @@ def _at_look(
     """Each family held against what this look may spend of alpha."""
     whole, inside = ([one for one in found if (one.group == ALL) == over] for over in (True, False))
     held = [*looks.judged(whole, contrasts, plan, look), *looks.judged(inside, contrasts, plan, look)]
-    spending = f"{plan.spending} spending of {plan.question.alpha:g}"
-    return held, f"{family} Held against look {look} of {len(plan.looks)} ({spending})."
+    limits = [f"{looks.bar(plan, look, _paired(each)):.2g}" for each in (whole, inside) if each]
+    said = (
+        f"This is look {look} of {len(plan.looks)}, which may spend a part of {plan.question.alpha:g} "
+        f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most, before correction"
+    )
+    return held, f"{family} {said}{' (over all groups, and within)' if len(limits) > 1 else ''}."
 
 
-def _standing(deviation: str | None, plan: Plan | None, look: int | None) -> str:
+def _standing(deviation: str | None, plan: Plan | None, look: int | None, found: Sequence[Contrast]) -> str:
     if deviation is not None:
         return f"Exploratory: {deviation}."
     if look is None or plan is None:
         return "Confirmatory: this comparison was declared before the study began."
-    return f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
+    said = f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
+    if look < len(plan.looks) and any(one.better is None for one in found if one.pairs):
+        said += f" The next look is at {plan.looks[look]} seeds: `selkd sweep --extend`."
+    return said
 
 
-def _left_out(records: Records, trials: Frame, reasons: Column) -> Frame:
-    """Every run that is not in the numbers, with its reason; settings that were not chosen are no such runs."""
+def _left_out(records: Records, trials: Frame, reasons: Column, unchosen: pd.Index) -> Frame:
+    """Every run that is not in the numbers, with its reason; not those whose setting lost on validation."""
     reasons = reasons[~reasons.index.duplicated()]
-    mine = reasons[[run not in trials.index or trials["chosen"].get(run, True) or "choose" in reason
-                    for run, reason in reasons.items()]]  # fmt: skip
+    place = pd.Series(list(zip(trials["level"], trials["cell"], strict=True)), index=trials.index, dtype=object)
+    decided = {*place[trials["chosen"]]}
+    lost = {run for run in trials.index[~trials["chosen"]] if place[run] in decided} - {*unchosen}
+    mine = reasons[[run not in lost for run in reasons.index]]
     told = records.trials.loc[mine.index, ["study", "key"]]
     here = told.assign(run=mine.index, reason=mine).reset_index(drop=True)
     frames = [frame for frame in (records.excluded, here) if len(frame)]

@@ -70,7 +70,8 @@ class Contrasts:
     def family(self, pairs: Sequence[tuple[str, str]], groups_: Sequence[str]) -> list[Contrast]:
         """These pairs within these groups, with p-values corrected over all of them (Holm 1979)."""
         members = [(group, level, against) for group in groups_ for level, against in pairs]
-        found = [self._contrast(*member, len(members)) for member in members]
+        size = sum(len(self.pairs.rows((level, against), group)) > 0 for group, level, against in members)
+        found = [self._contrast(*member, max(size, 1)) for member in members]
         adjusted = holm([math.nan if one.p is None else one.p for one in found])
         return [self._judged(one, _known(p)) for one, p in zip(found, adjusted, strict=True)]
 

@@ -1,10 +1,11 @@
 """The verdict of a study that declared beforehand what is compared, and after how many seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from selkd.comparison.contrasts import Contrasts
+from selkd.comparison.excluded import DELETED
 from selkd.comparison.factors import in_order, resolve
 from selkd.comparison.question import ALPHA, Plan, Question
 from selkd.comparison.records import Records
@@ -43,16 +44,34 @@ def as_declared(question: Question, plan: Plan | None) -> Question:
     )
 
 
-def deviation(question: Question, plan: Plan | None, seeds: int) -> str | None:
-    """Why the verdict is exploratory; nothing where it is the declared question at a declared look."""
+def deviations(question: Question, plan: Plan | None, records: Records, seeds: set[int]) -> Iterator[str]:
+    """Why the verdict is exploratory; nothing where it is the declared question at a declared look.
+
+    `seeds`: how many the levels have in their groups.
+    """
     if plan is None:
-        return "no comparison was declared before the study began"
-    asked, given = replace(question, difference=None), replace(plan.question, difference=None)
-    if asked != given:
-        return f"the study declared another question: {_words(given)}"
-    if plan.looks and seeds not in plan.looks:
-        return f"{seeds} seeds are none of the looks that were declared, {', '.join(map(str, plan.looks))}"
-    return None
+        yield "no comparison was declared before the study began"
+        return
+    if replace(question, difference=None) != (given := replace(plan.question, difference=None)):
+        yield f"the study declared another question: {_words(given)}"
+    if len(records.studies) > 1:
+        yield "several studies are taken together, and each declared a comparison of its own"
+    for study in records.studies.values():
+        if study.status != "finished":
+            yield f"the study is not finished ({study.status}), and whoever looks before it is may look again"
+        if study.changed:
+            yield "the search space was changed after the study had begun"
+    if (records.excluded["reason"] == DELETED).any():
+        yield "runs of the study were deleted in MLflow"
+    if plan.looks and len(seeds) > 1:
+        yield f"not every level has as many seeds: {', '.join(map(str, sorted(seeds)))}"
+    if plan.looks and not seeds <= {*plan.looks}:
+        yield f"{max(seeds)} seeds are none of the looks that were declared, {', '.join(map(str, plan.looks))}"
+
+
+def bar(plan: Plan, look: int, contrasts: int) -> float:
+    """The p-value that the first of so many contrasts has to reach at this look."""
+    return LookPlan(plan.looks, plan.question.alpha / max(contrasts, 1), plan.spending).nominal()[look - 1]
 
 
 def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: int) -> list[Contrast]:
@@ -61,9 +80,10 @@ def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: in
     With r contrasts left, each is tested by the boundaries of alpha / r; those told leave, and the rest are tested
     again.
     """
+    found = [replace(one, adjusted=None) for one in found]
     history = [[_p(contrasts, one, seeds) for seeds in plan.looks[:look]] for one in found]
     told: set[int] = set()
-    while left := [k for k in range(len(found)) if k not in told]:
+    while left := [k for k, one in enumerate(found) if one.pairs and k not in told]:
         at = LookPlan(plan.looks, plan.question.alpha / len(left), plan.spending)
         new = [k for k in left if decide(at, plan.looks[:look], history[k]).rejected]
         if not new:

@@ -110,7 +110,7 @@ class Verdict:
             f"{confidence:g} % interval {self._figure(low * unit)} to {self._figure(high * unit)}"
         )  # fmt: skip
         holm = ", Holm" if one.adjusted is not None and one.p is not None and one.adjusted != one.p else ""
-        p = p_value(one.adjusted)
+        p = p_value(one.p if one.adjusted is None else one.adjusted)
         return f"{self._points(self._toward(one, lead))} ({around}; {counted(one.pairs, 'pair')}; {p}{holm})"
 
     def _brief(self, one: Contrast) -> str:

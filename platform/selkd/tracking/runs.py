@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 from selkd.errors import UserError, nearest
 from selkd.files import writing
-from selkd.tracking.names import DELIVERED
+from selkd.tracking.names import DELIVERED, TRIAL
 from selkd.tracking.provenance import without_password
 from selkd.tracking.server import connect
 
@@ -81,9 +81,9 @@ class Runs:
         arrived = self._all(experiment, f"metrics.`{DELIVERED}` > {since:.3f}")
         return self._all(experiment, f"attributes.end_time > {int(1000 * since)}") + arrived
 
-    def deleted(self, experiment: Experiment) -> set[str]:
-        """Ids of deleted runs, until `mlflow gc` forgets them. MLflow tells no id without all the rest of its run."""
-        return {run.id for run in self._all(experiment, deleted=True)}
+    def deleted(self, experiment: Experiment) -> dict[str, str]:
+        """Deleted runs and their trials' keys, until `mlflow gc` forgets them. MLflow tells no id without its run."""
+        return {run.id: run.tags.get(TRIAL, "") for run in self._all(experiment, deleted=True)}
 
     def named(self, experiment: Experiment, ids: Iterable[str]) -> list[Run]:
         """The active ones among the runs of these ids."""

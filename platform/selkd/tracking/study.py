@@ -12,6 +12,8 @@ from selkd.tracking.ledger import Event, Ledger
 from selkd.tracking.record import LEDGER, End
 
 SPACE = "space.yaml"
+IDLE = ("concurrent:", "description:", "figures:", "base.workers.")
+"""Differences of two spaces that change nothing about what is compared."""
 Verdict = Literal["complete", "pruned", "failed"]
 
 
@@ -41,6 +43,8 @@ class StudyRecord:
         tags = _question(space)
         if any(event["event"] == "candidate" for event in self.ledger.events()):
             del tags["selkd.comparison"]
+            if not all(line.startswith(IDLE) for line in difference):
+                tags["selkd.changed"] = "true"
         self.ledger.append("change", space=dict(space), difference=list(difference), tags=tags)
         self._keep(space)
 

@@ -15,8 +15,8 @@ BASE = {"data.source": "digits", "task.mode": "closed", "training.epochs": 30, "
 def made(runs: Iterable[Run], **studies: Mapping[str, Any]) -> Records:
     """Records of runs. Names with a slash are metrics, those with a dot (and seed, teacher) are configuration.
 
-    The others are columns of the trials: study, role, categories, candidate. `studies` says more of a study: metrics
-    and comparison.
+    The others are columns of the trials: study, role, categories, candidate. `studies` says more of a study: metrics,
+    comparison, status and changed.
     """
     trials, config, metrics, origin = [], [], [], []
     for number, run in enumerate(runs):
@@ -42,7 +42,8 @@ def made(runs: Iterable[Run], **studies: Mapping[str, Any]) -> Records:
 
 def _info(name: str, said: Mapping[str, Any]) -> StudyInfo:
     metrics = said.get("metrics", {"validation/accuracy": "maximise"})
-    return StudyInfo(name, None, "", "finished", metrics, (), said.get("comparison"))
+    status, changed = said.get("status", "finished"), said.get("changed", False)
+    return StudyInfo(name, None, "", status, metrics, (), said.get("comparison"), changed)
 
 
 @pytest.fixture

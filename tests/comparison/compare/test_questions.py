@@ -1,12 +1,15 @@
 """How a question is asked: keys in full or in part, mistakes with a remedy, the metric that is meant, and plans."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from selkd.comparison.compare import Question, answer
+from selkd.comparison.excluded import DELETED
 from selkd.comparison.factors import factors, resolve
 from selkd.comparison.looks import declared
 from selkd.comparison.records import Records
@@ -97,12 +100,50 @@ def test_what_was_not_declared_is_exploratory(records: Made) -> None:
 def test_a_declared_look_is_confirmatory_and_holds_against_its_share_of_alpha(records: Made) -> None:
     early = answer(records(runs(seeds=6), one={"comparison": PLAN}), Question(SAMPLES))
     assert (early.exploratory, early.look, early.question.baseline) == (False, 1, "all")
-    assert early.contrasts[0].adjusted == 2 / 2**6
+    assert (early.contrasts[0].p, early.contrasts[0].adjusted) == (2 / 2**6, None)
     assert early.contrasts[0].better is None, "0.03 is below 0.05 and above what the first look may spend"
     late = answer(records(runs(seeds=12), one={"comparison": PLAN}), Question(SAMPLES))
     assert (late.exploratory, late.look) == (False, 2)
     assert late.contrasts[0].better == "margin"
     assert "look 2 of 2" in late.verdict
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [({"status": "running"}, "the study is not finished"), ({"changed": True}, "the search space was changed")],
+    ids=["unfinished", "changed"],
+)
+def test_a_look_at_what_may_still_change_is_exploratory(records: Made, said: dict[str, Any], why: str) -> None:
+    found = answer(records(runs(seeds=6), one={"comparison": PLAN, **said}), Question(SAMPLES))
+    assert found.exploratory
+    assert why in found.verdict
+
+
+def test_a_study_of_which_runs_were_deleted_is_exploratory(records: Made) -> None:
+    made = records(runs(seeds=6), one={"comparison": PLAN})
+    gone = pd.DataFrame([["one", "one-99", "r99", DELETED]], columns=["study", "key", "run", "reason"])
+    found = answer(dataclasses.replace(made, excluded=gone), Question(SAMPLES))
+    assert found.exploratory
+    assert "deleted" in found.verdict
+    assert "r99" in found.left_out["run"].tolist()
+
+
+def test_a_look_needs_its_seeds_of_every_level(records: Made) -> None:
+    found = answer(records(runs(seeds=6)[:-1], one={"comparison": PLAN}), Question(SAMPLES))
+    assert found.exploratory
+    assert "not every level has as many seeds: 5, 6" in found.verdict
+
+
+def test_two_studies_are_not_one_that_looks_later(records: Made) -> None:
+    rows = runs(seeds=6) + [row | {"study": "two", "seed": row["seed"] + 6} for row in runs(seeds=6)]
+    found = answer(records(rows, one={"comparison": PLAN}, two={"comparison": PLAN}), Question(SAMPLES))
+    assert found.exploratory
+    assert "several studies are taken together" in found.verdict
+
+
+def test_a_difference_that_matters_is_above_zero(records: Made) -> None:
+    with pytest.raises(UserError, match="difference: -1"):
+        answer(records(runs()), Question(SAMPLES, difference=-1))
 
 
 def test_between_looks_a_verdict_is_exploratory(records: Made) -> None:
