@@ -61,7 +61,7 @@ def deviations(question: Question, plan: Plan | None, records: Records, seeds: s
             yield f"the study is not finished ({study.status}), and whoever looks before it is may look again"
         if study.changed:
             yield "the search space was changed after the study had begun"
-    if (records.excluded["reason"] == DELETED).any():
+    if DELETED in set(records.excluded["reason"]):
         yield "runs of the study were deleted in MLflow"
     if plan.looks and len(seeds) > 1:
         yield f"not every level has as many seeds: {', '.join(map(str, sorted(seeds)))}"

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import pytest
 from matplotlib.text import Text
@@ -10,11 +11,11 @@ NAMES = [view.name for view in VIEWS]
 NEVER_OF_ONE = {"differences", "ranks", "costs", "categories", "kept-categories", "kept-rows", "importances"}
 
 
-def everything(comparison):
+def everything(comparison) -> dict[str, Any]:
     return {view.name: view.make(comparison) for view in VIEWS}
 
 
-def texts(figure):
+def texts(figure) -> list[Any]:
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
 
 

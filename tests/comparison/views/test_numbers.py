@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,12 @@ from selkd.training.metrics import open_metrics
 BY_NAME = {view.name: view for view in VIEWS}
 
 
-def numbers(name, comparison):
+def numbers(name, comparison) -> Any:
     return BY_NAME[name].numbers(comparison)
+
+
+def drawn(name, comparison) -> Any:
+    return BY_NAME[name].make(comparison)
 
 
 def test_levels_have_every_chosen_student_and_its_levels_mean(compared, students):
@@ -21,7 +27,7 @@ def test_levels_have_every_chosen_student_and_its_levels_mean(compared, students
     found = numbers("levels", comparison)
     assert len(found) == 2 * 3
     for level, mine in found.groupby("level"):
-        stated = comparison.levels.set_index("level").loc[level]
+        stated: Any = comparison.levels.set_index("level").loc[level]
         assert mine["value"].mean() == pytest.approx(stated["mean"]) == pytest.approx(mine["mean"].iloc[0])
     assert set(found["value"]) == set(comparison.trials.loc[comparison.trials["chosen"].astype(bool), "value"])
 
@@ -177,7 +183,7 @@ def test_at_full_coverage_the_risk_is_the_error(compared, students):
     found = numbers("risk-coverage", comparison)
     assert found.loc[found["x"] == 1, "mean"].item() == pytest.approx(np.mean(errors))
     assert found["mean"].iloc[10] < np.mean(errors)  # the surest answers are better
-    assert "Wrong is a row of the task answered with another category" in BY_NAME["risk-coverage"].make(comparison).alt
+    assert "Wrong is a row of the task answered with another category" in drawn("risk-coverage", comparison).alt
 
 
 def test_flips_count_every_row_once(compared):
