@@ -17,15 +17,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     With several processes, one begins with the end-to-end tests, of which each may take the whole machine, and keeps
     them; the others take the rest.
     """
-    for item in items:
-        if "end_to_end" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("end to end"))
     several = bool(getattr(config.option, "numprocesses", None)) or "PYTEST_XDIST_WORKER" in os.environ
-    items.sort(key=lambda item: (not (several and "end_to_end" in item.path.parts), _slow(item)))
-
-
-def _slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
+    first = [item for item in items if several and "end_to_end" in item.path.parts]
+    for item in first:
+        item.add_marker(pytest.mark.xdist_group("end to end"))
+    items.sort(key=lambda item: (item not in first, item.get_closest_marker("slow") is not None))
 
 
 @pytest.fixture(autouse=True, scope="session")

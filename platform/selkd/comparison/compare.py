@@ -231,6 +231,9 @@ def _at_look(
         f"This is look {look} of {len(plan.looks)}, which may spend a part of {plan.question.alpha:g} "
         f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most, before correction"
     )
+    least = [one.smallest for one in whole if one.smallest is not None]
+    if least and min(least) > looks.bar(plan, look, _paired(whole)):
+        said += f". So few pairs cannot go below {min(least):.2g}: this look can tell nothing"
     return held, f"{family} {said}{' (over all groups, and within)' if len(limits) > 1 else ''}."
 
 

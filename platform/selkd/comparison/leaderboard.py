@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from selkd.comparison.tables import Frame
-from selkd.comparison.words import counted, number, shortened, tenths
+from selkd.comparison.words import chance, counted, number, shortened, tenths
 
 if TYPE_CHECKING:
     from selkd.comparison.result import Comparison, Contrast, Metric
@@ -142,7 +142,7 @@ def contrast_tables(comparison: "Comparison") -> tuple[list[str], dict[str, list
         named, difference = group_name(comparison, one.group), figure(metric, one.difference) + one.marks
         lines.append(
             [named, f"{one.level} - {one.against}", difference, around, pairs(one),
-             f"{one.wins}, {one.ties}, {one.losses}", number(one.p), number(one.adjusted), number(one.dz, 2)]
+             f"{one.wins}, {one.ties}, {one.losses}", chance(one.p), chance(one.adjusted), number(one.dz, 2)]
         )  # fmt: skip
     return names, _by_group(lines)
 

@@ -80,7 +80,14 @@ def p_value(p: float | None) -> str:
     """`p = 0.004`, `p < 0.0001`."""
     if p is None or math.isnan(p):
         return "p unknown"
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return f"p {chance(p)}" if p < 1e-4 else f"p = {chance(p)}"
+
+
+def chance(p: float | None) -> str:
+    """A p-value in a table: `0.004`, `< 0.0001`."""
+    if p is None or math.isnan(p):
+        return "-"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def listed(names: Sequence[str], shown: int = SHOWN) -> str:

@@ -9,7 +9,7 @@ from selkd.comparison import leaderboard
 from selkd.comparison.report.table import Cell, Column, Link, Table
 from selkd.comparison.report.wording import address
 from selkd.comparison.result import ALL, Comparison, Contrast
-from selkd.comparison.words import listed, number
+from selkd.comparison.words import chance, listed, number
 
 NAMED = 4
 """Contrasts that a note names."""
@@ -106,6 +106,4 @@ def _interval(comparison: Comparison, one: Contrast) -> str:
 
 
 def _p(value: float | None) -> Cell:
-    if value is None or math.isnan(value):
-        return Cell("-")
-    return Cell("< 0.0001" if value < 1e-4 else f"{value:.2g}", value)
+    return Cell(chance(value), value)
