@@ -11,6 +11,7 @@ for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A fault that a quick test finds is told before the slow ones begin.
 
