@@ -1,6 +1,7 @@
 """What all tests share: quick ones first, one thread, nobody's server or workspace."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -11,18 +12,21 @@ for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A fault that a quick test finds is told before the slow ones begin.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A fault that a quick test finds is told before the slow ones begin."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
-    With several processes, one begins with the end-to-end tests, of which each may take the whole machine, and keeps
-    them; the others take the rest.
-    """
-    several = bool(getattr(config.option, "numprocesses", None)) or "PYTEST_XDIST_WORKER" in os.environ
-    first = [item for item in items if several and "end_to_end" in item.path.parts]
-    for item in first:
-        item.add_marker(pytest.mark.xdist_group("end to end"))
-    items.sort(key=lambda item: (item not in first, item.get_closest_marker("slow") is not None))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """End-to-end tests, of which each may take the whole machine, run one after the other beside all others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EndToEndTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "end to end" if nodeid.startswith("tests/end_to_end/") else nodeid
+
+    return EndToEndTogether(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
