@@ -33,6 +33,7 @@ PROMISED = {
 TINY = (
     "budget.candidates=2",
     "budget.seeds=1",
+    "comparison=null",
     "base.training={epochs: 1, batch_size: 8}",
     "teacher.training.epochs=1",
     "teacher.data.rows_per_category=20",

@@ -211,7 +211,10 @@ def _plan(space: "SearchSpace") -> None:
                 "or several joined by +."
             )
     if plan.looks and plan.looks[0] != seeds:
-        raise ValueError(f"comparison.looks: the first is after budget.seeds, {seeds}, not {plan.looks[0]}.")
+        raise ValueError(
+            f"comparison.looks: the first is after budget.seeds, {seeds}, not {plan.looks[0]}. "
+            "Change one of them, or set comparison=null."
+        )
 
 
 def _written(parameters: Any) -> str:
