@@ -1,6 +1,5 @@
 """`selkd compare`."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +11,7 @@ from selkd.cli import show
 
 if TYPE_CHECKING:
     from selkd.comparison.compare import Comparison
-    from selkd.comparison.records import Records, Watch
+    from selkd.comparison.records import Records
 
 Format = Literal["table", "csv", "markdown", "latex"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".txt": "table"}
@@ -22,19 +21,10 @@ FEW_BLOCKS = 10  # below which the critical difference is only roughly right
 
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies to compare.", show_default=False)],
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="What is compared, such as `objective.name`, or several keys joined by `+`."),
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Compare all others with this one, instead of all pairs.")
-    ] = None,
-    within: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Compare within each value of this key; repeatable.")
-    ] = None,
+    by: show.By = None,
+    metric: show.Metric = None,
+    baseline: show.Baseline = None,
+    within: show.Within = None,
     difference: Annotated[
         float | None, typer.Option(help="The difference that matters, such as 0.01: how many seeds would tell it?")
     ] = None,
@@ -42,7 +32,7 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the leaderboard to a .csv, .md, .tex or .txt file.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Read everything from MLflow again.")] = False,
+    fresh: show.Fresh = False,
     json: show.Json = False,
 ) -> None:
     """Say which level of a factor is better, and whether that is more than luck.
@@ -66,7 +56,7 @@ def compare(
 
     if output is not None and format == "table" and output.suffix not in SUFFIXES:
         raise UserError(f"--output {output}: the ending says the format: {', '.join(SUFFIXES)}. Or add --format.")
-    records = read(studies, fresh=fresh, watch=_now_and_then(quiet=json))
+    records = read(studies, fresh=fresh, watch=show.runs_read(quiet=json))
     plan = declared(records)
     asked = by or (plan.question.by if plan else None)
     if asked is None:
@@ -129,19 +119,6 @@ def _tables(title: str, columns: Sequence[str], groups: Mapping[str, Sequence[Se
         heading = ", ".join(filter(None, (title, where)))
         shown = [[escape(cell) for cell in row] for row in rows]
         show.table(escape(heading), [escape(name) for name in columns], shown)
-
-
-def _now_and_then(quiet: bool) -> "Watch":
-    """Lines about runs that are read, the first after a few seconds."""
-    said = time.monotonic()
-
-    def watch(done: int, total: int | None) -> None:
-        nonlocal said
-        if not quiet and time.monotonic() - said >= show.PAUSE:
-            said = time.monotonic()
-            show.note(f"{done:,} runs read")
-
-    return watch
 
 
 def _overall(comparison: "Comparison") -> list[str]:

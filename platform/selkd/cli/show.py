@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from selkd.comparison.records import Watch
     from selkd.training.loop import Epoch
 
 PAUSE = 5.0  # seconds between lines about long work
@@ -34,6 +35,23 @@ out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="What is compared, such as `objective.name`, or several keys joined by `+`; or what the studies declare.",
+    ),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)
+]
+Baseline = Annotated[
+    str | None, typer.Option(metavar="LEVEL", help="Compare all others with this one, instead of all pairs.")
+]
+Within = Annotated[
+    list[str] | None, typer.Option(metavar="KEY", help="Compare within each value of this key; repeatable.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Read everything from MLflow again.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, such as `objective.epsilon=2`.")
 ]
@@ -147,14 +165,23 @@ def downloads() -> Iterator[Work]:
 
 def _now_and_then(unit: str) -> Work:
     """Lines such as `teacher, train: 3,000 of 10,000 images`, the first after a few seconds."""
+    return seldom(lambda what, done, total: f"{what}: {done:,}{'' if total is None else f' of {total:,}'} {unit}")
+
+
+def runs_read(quiet: bool) -> "Watch":
+    """Lines about runs that are read, the first after a few seconds."""
+    return (lambda done, total: None) if quiet else seldom(lambda done, total: f"{done:,} runs read")
+
+
+def seldom(line: Callable[..., str]) -> Callable[..., None]:
+    """Note what `line` says of long work, every few seconds at most."""
     said = time.monotonic()
 
-    def hear(what: str, done: int, total: int | None) -> None:
+    def hear(*about: Any) -> None:
         nonlocal said
         if time.monotonic() - said >= PAUSE:
             said = time.monotonic()
-            whole = "" if total is None else f" of {total:,}"
-            note(f"{what}: {done:,}{whole} {unit}")
+            note(line(*about))
 
     return hear
 
