@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from selkd.comparison.compare import Comparison, Question, answer, read
+from selkd.comparison.asking import question_of
+from selkd.comparison.compare import Comparison, answer, read
 from selkd.comparison.looks import declared
 from selkd.comparison.result import ALL
 from selkd.config import Workspace
@@ -42,10 +43,7 @@ def extension(
         raise UserError(f"{name}: the study is not finished. Go on with `selkd sweep --resume {name}` first.")
     records = read(name, workspace)
     plan = declared(records)
-    asked = by or (plan and plan.question.by)
-    if asked is None:
-        raise UserError(f"{name}: declares no comparison. Say what is compared, for example --by objective.name.")
-    found = answer(records, Question(asked, metric, difference=difference))
+    found = answer(records, question_of(records, by, metric, difference=difference))
     chosen = found.trials[found.trials["chosen"]]
     before = min(len(set(mine["seed"])) for _, mine in chosen.groupby(["level", "cell"]))
     looks = plan.looks if plan and by is None else ()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from selkd.config import RunConfig, Workspace
+from selkd.training.ray_entry import ENVIRONMENT, started
 from selkd.training.teach import teach
 
 TEACHER = {"name": "teacher", "student": {"model": "cnn", "width": 8}, "training": {"epochs": 3}}
@@ -34,6 +35,16 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("taught"))
     teach(RunConfig.model_validate(TEACHER), workspace)
     return workspace
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """One local cluster of two CPUs for a file; its dashboard frees what killed trials leave reserved."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with started(2, dashboard=True) as running:
+            yield running
 
 
 @pytest.fixture

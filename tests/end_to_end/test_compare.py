@@ -1,6 +1,5 @@
 """A real study of category policies, compared from MLflow alone."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 import selkd
 from selkd.config import Workspace
 from selkd.errors import UserError
-from selkd.training.ray_entry import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 POLICY = "selection.categories.policy"
@@ -28,17 +26,6 @@ SPACE: dict[str, Any] = {
     "budget": {"seeds": 3},
     "sampler": "grid",
 }
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        from selkd.training.ray_entry import started
-
-        with started(2) as running:
-            yield running
 
 
 def test_policies_are_compared_by_gains_over_their_twins(ray: Any, workspace: Workspace) -> None:

@@ -1,6 +1,5 @@
 """More seeds for what a study chose: exactly those that its comparison asks for, in the same study."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,20 +10,8 @@ from selkd.errors import UserError
 from selkd.extend import extend, extension
 from selkd.sweeps.run import sweep
 from selkd.sweeps.studies import Study
-from selkd.training.ray_entry import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        from selkd.training.ray_entry import started
-
-        with started(2) as running:
-            yield running
 
 
 def space(**changes: Any) -> dict[str, Any]:

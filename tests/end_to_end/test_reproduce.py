@@ -1,6 +1,5 @@
 """What Ray trained is reproduced from its record: students of a study, their twins, and students of several workers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +7,8 @@ import pytest
 
 import selkd
 from selkd.config import Workspace
-from selkd.training.ray_entry import ENVIRONMENT, started
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """One local cluster of two CPUs for this file, whose dashboard frees what ended trials leave reserved."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        with started(2, dashboard=True) as running:
-            yield running
 
 
 def test_students_of_a_study_and_their_twins_are_reproduced(ray: Any, workspace: Workspace):

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.ready import path_of, ready
 from selkd.sweeps.run import sweep
 from selkd.sweeps.space import SearchSpace
-from selkd.training.ray_entry import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 PROMISED = {
@@ -39,18 +37,6 @@ TINY = (
     "teacher.data.rows_per_category=20",
     "defaults=false",
 )
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """One local cluster for this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        from selkd.training.ray_entry import started
-
-        with started(2) as running:
-            yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,8 @@ from selkd.errors import UserError
 from selkd.sweeps.run import sweep
 from selkd.sweeps.studies import STOP, Study
 from selkd.tracking import TrialRecord, sync
-from selkd.training.ray_entry import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
-    """One local cluster of two CPUs for this file, whose dashboard frees what killed trials leave reserved."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        from selkd.training.ray_entry import started
-
-        with started(2, dashboard=True) as running:
-            yield running
 
 
 def space(**changes: Any) -> dict[str, Any]:

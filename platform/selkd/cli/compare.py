@@ -11,12 +11,10 @@ from selkd.cli import show
 
 if TYPE_CHECKING:
     from selkd.comparison.compare import Comparison
-    from selkd.comparison.records import Records
 
 Format = Literal["table", "csv", "markdown", "latex"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".txt": "table"}
 LEFT_OUT = 10  # runs that are named one by one
-FEW_BLOCKS = 10  # below which the critical difference is only roughly right
 
 
 def compare(
@@ -50,18 +48,14 @@ def compare(
 
     `selkd compare before after --by study --format latex > table.tex`
     """
-    from selkd.comparison.compare import Question, answer, read
-    from selkd.comparison.looks import declared
+    from selkd.comparison.asking import question_of
+    from selkd.comparison.compare import answer, read
     from selkd.errors import UserError
 
     if output is not None and format == "table" and output.suffix not in SUFFIXES:
         raise UserError(f"--output {output}: the ending says the format: {', '.join(SUFFIXES)}. Or add --format.")
     records = read(studies, fresh=fresh, watch=show.runs_read(quiet=json))
-    plan = declared(records)
-    asked = by or (plan.question.by if plan else None)
-    if asked is None:
-        raise UserError(_what_could_be_asked(records, studies))
-    found = answer(records, Question(asked, metric, baseline, tuple(within or ()), difference))
+    found = answer(records, question_of(records, by, metric, baseline, within or (), difference))
     if output is not None:
         _write(found, output, SUFFIXES.get(output.suffix, format) if format == "table" else format)
     if json:
@@ -99,7 +93,8 @@ def print_comparison(comparison: "Comparison") -> None:
     _tables("Contrasts", *leaderboard.contrast_tables(comparison))
     for line in leaderboard.without_pairs(comparison):
         show.say(line)
-    for line in (f"Pairing: {comparison.pairing.words}", comparison.family, *_overall(comparison)):
+    overall = comparison.overall.words if comparison.overall else []
+    for line in (f"Pairing: {comparison.pairing.words}", comparison.family, *overall):
         show.say(line)
     for caveat in comparison.caveats:
         show.say(f"- {caveat}")
@@ -121,35 +116,7 @@ def _tables(title: str, columns: Sequence[str], groups: Mapping[str, Sequence[Se
         show.table(escape(heading), [escape(name) for name in columns], shown)
 
 
-def _overall(comparison: "Comparison") -> list[str]:
-    """All levels at once, where there are three or more."""
-    from selkd.comparison.words import counted, listed, p_value
-
-    overall = comparison.overall
-    if overall is None:
-        return []
-    ranks = listed([f"{level} {rank:.2f}" for level, rank in overall.ranks.items()])
-    if overall.friedman is None or overall.critical is None:
-        return [f"All levels at once: {overall.note}."]
-    tests = f"Friedman {p_value(overall.friedman)}, Iman-Davenport {p_value(overall.iman_davenport)}"
-    rough = "" if overall.blocks >= FEW_BLOCKS else ", roughly, at so few"
-    return [
-        f"All levels at once over {counted(overall.blocks, 'block')}: {tests}. Mean ranks: {ranks}; those "
-        f"further apart than {overall.critical:.2f} differ (Nemenyi{rough})."
-    ]
-
-
 def _write(comparison: "Comparison", output: Path, format: Format) -> None:
     from selkd.files import write_bytes
 
     write_bytes(output, written(comparison, format).encode())
-
-
-def _what_could_be_asked(records: "Records", studies: list[str]) -> str:
-    from selkd.comparison.factors import factors
-
-    found = factors(records)
-    if found.empty:
-        return f"--by: no key varies in {', '.join(studies)}, so there is nothing to compare."
-    lines = [f"  --by {key}  ({levels}: {values})" for key, levels, values in found.to_numpy()]
-    return "--by: say what is compared. These keys vary:\n" + "\n".join(lines)

@@ -12,7 +12,7 @@ from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolv
 from selkd.comparison.pairs import Pairs, refuse_raw
 from selkd.comparison.question import ALPHA, TOGETHER, Plan, Question
 from selkd.comparison.records import Records, Watch, read_records
-from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
+from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Pairing
 from selkd.comparison.tables import Column, Frame
 from selkd.comparison.values import metric_of, observed
 from selkd.comparison.words import ABSENT, counted, text
@@ -20,7 +20,7 @@ from selkd.config.workspace import Workspace
 from selkd.errors import UserError, nearest
 from selkd.tracking.server import tracking_uri
 
-__all__ = ["Comparison", "Contrast", "Metric", "Overall", "Pairing", "Plan", "Question", "answer", "compare", "read"]
+__all__ = ["Comparison", "Contrast", "Metric", "Pairing", "Plan", "Question", "answer", "compare", "read"]
 
 REASONS = 5
 MATTERS = 0.01

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from selkd.comparison.overall import Overall
 from selkd.comparison.pairs import Pairs
 from selkd.comparison.question import POWER, Question
-from selkd.comparison.result import Contrast, Metric, Overall
+from selkd.comparison.result import Contrast, Metric
 from selkd.comparison.statistics import (
     critical_difference,
     detectable,

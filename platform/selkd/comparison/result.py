@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from selkd.comparison import leaderboard
+from selkd.comparison.overall import Overall
 from selkd.comparison.question import Plan, Question
 from selkd.comparison.records import Records
 from selkd.comparison.words import listed, visible
@@ -100,19 +101,6 @@ class Contrast:
         if self.adjusted is None:
             return "*"
         return "*" * (1 + sum(self.adjusted < limit for limit in (0.01, 0.001)))
-
-
-@dataclass(frozen=True)
-class Overall:
-    """Three levels or more at once: do any differ, and which mean ranks lie apart (Friedman, Nemenyi)?"""
-
-    blocks: int
-    friedman: float | None  # p-value
-    iman_davenport: float | None  # p-value
-    ranks: dict[str, float]  # mean rank by level, 1 is best
-    critical: float | None  # mean ranks further apart than this differ
-    alike: list[tuple[str, ...]]  # levels that are not told apart, the largest sets
-    note: str | None  # why a number is missing
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from selkd.comparison.overall import Overall
 from selkd.comparison.question import Question
-from selkd.comparison.result import ALL, Contrast, Metric, Overall
+from selkd.comparison.result import ALL, Contrast, Metric
 from selkd.comparison.tables import Frame
 from selkd.comparison.words import counted, listed, p_value
 

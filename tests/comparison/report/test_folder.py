@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from selkd.comparison.asking import question_of
 from selkd.comparison.compare import Comparison
 from selkd.comparison.records import Records
 from selkd.comparison.report import figures, folder_name, write
-from selkd.comparison.report.asking import question_of
 from selkd.comparison.views.levels import LEVELS
 from selkd.comparison.views.ranks import RANKS
 from selkd.errors import CannotWrite, UserError
@@ -110,7 +110,7 @@ def test_the_question_is_the_declared_one(records: Callable[..., Records]) -> No
 
 
 def test_without_a_question_the_error_lists_what_varies(records: Callable[..., Records]) -> None:
-    with pytest.raises(UserError, match=r"objective\.name \(kd and selkd\).*--by objective\.name"):
+    with pytest.raises(UserError, match=r"--by objective\.name  \(2: kd and selkd\)"):
         question_of(records(("kd", "selkd")), None)
 
 

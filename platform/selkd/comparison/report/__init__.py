@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from selkd.comparison.asking import question_of
 from selkd.comparison.compare import answer, read
 from selkd.comparison.question import ALPHA
 from selkd.comparison.records import Watch
-from selkd.comparison.report.asking import question_of
 from selkd.comparison.report.folder import write
 from selkd.config.workspace import Workspace
 from selkd.files import fingerprint
@@ -37,7 +37,7 @@ def report(
     workspace = workspace or Workspace.default()
     names = [studies] if isinstance(studies, str) else list(studies)
     records = read(names, workspace, uri, fresh=fresh, watch=watch)
-    question = question_of(records, by, metric, baseline, within, alpha)
+    question = question_of(records, by, metric, baseline, within, alpha=alpha)
     folder = workspace.root / "reports" / folder_name(names) if output is None else Path(output).expanduser()
     return write(answer(records, question), folder)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from selkd.comparison.result import Comparison
-from selkd.comparison.words import counted, listed, p_value
 
 
 def sentences(comparison: Comparison) -> Iterator[str]:
@@ -30,7 +29,8 @@ def sentences(comparison: Comparison) -> Iterator[str]:
     yield comparison.family
     yield "The effect size is the mean difference in standard deviations of the differences (Hedges' correction)."
     yield "A difference is detectable when so many pairs would tell it with 80 % power."
-    yield from _overall(comparison)
+    if comparison.overall is not None:
+        yield from comparison.overall.words
 
 
 def standing(comparison: Comparison) -> str:
@@ -38,19 +38,3 @@ def standing(comparison: Comparison) -> str:
     if comparison.exploratory:
         return "This question was not declared before the study began. Take it as a hint to test, not as a finding."
     return "This question was declared before the study began, and is read when it was meant to be."
-
-
-def _overall(comparison: Comparison) -> Iterator[str]:
-    overall = comparison.overall
-    if overall is None:
-        return
-    if not overall.ranks:
-        yield f"All levels at once could not be tested: {overall.note}."
-        return
-    ranks = [f"{level} {rank:.2f}" for level, rank in overall.ranks.items()]
-    told = f": {p_value(overall.friedman)} (Friedman), {p_value(overall.iman_davenport)} (Iman and Davenport)"
-    yield f"All levels at once, over {counted(overall.blocks, 'block')}{told}. Mean ranks: {listed(ranks, 20)}."
-    if overall.critical is not None:
-        alike = [f"{{{', '.join(levels)}}}" for levels in overall.alike]
-        same = f" Not told apart: {listed(alike)}." if alike else ""
-        yield f"Mean ranks further apart than {overall.critical:.2f} differ (Nemenyi).{same}"

@@ -1,4 +1,4 @@
-"""The question of a report: what was asked, else what the studies declared."""
+"""The question of a comparison: what was asked, else what the studies declared."""
 
 from collections.abc import Sequence
 
@@ -15,20 +15,21 @@ def question_of(
     metric: str | None = None,
     baseline: str | None = None,
     within: Sequence[str] = (),
+    difference: float | None = None,
     alpha: float = ALPHA,
 ) -> Question:
     """Without `by`, the declared plan's; where there is none, the error lists what varies."""
     if by is None:
         plan = declared(records)
         if plan is None:
-            raise UserError(f"by: these studies declared no comparison, so say what to compare. {_varying(records)}")
+            raise UserError(f"--by: these studies declared no comparison, so say what to compare. {_varying(records)}")
         by = plan.question.by
-    return Question(by, metric, baseline, tuple(within), alpha=alpha)
+    return Question(by, metric, baseline, tuple(within), difference, alpha)
 
 
 def _varying(records: Records) -> str:
     found = factors(records)
     if found.empty:
-        return "No key varies in these studies."
-    listed = "; ".join(f"{row.key} ({row.values})" for row in found.itertuples(index=False))
-    return f"These vary: {listed}. For example: `--by {found['key'].iloc[0]}`"
+        return "No key varies in them."
+    lines = [f"  --by {key}  ({levels}: {values})" for key, levels, values in found.to_numpy()]
+    return "These keys vary:\n" + "\n".join(lines)
