@@ -16,7 +16,8 @@ from selkd.tracking import TrialRecord
 from selkd.training.run import train
 
 pytestmark = pytest.mark.slow
-LONGER = ["training.epochs=12"]
+EPOCHS = 30  # long enough that a run is caught in the middle on a busy machine, too
+LONGER = [f"training.epochs={EPOCHS}"]
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,10 @@ def test_a_run_that_was_ended_goes_on_to_the_same_student(
     epochs_before = len(record.history())
     code, _, err = selkd.run("train", student_file, *LONGER)
     assert code == 0, err
-    assert 0 < epochs_before < 12
+    assert 0 < epochs_before < EPOCHS
     assert weights(workspace, config) == reference(taught, undisturbed, config)
     history = TrialRecord(workspace.runs / config.key).history()
-    assert list(history.index) == list(range(1, 13))
+    assert list(history.index) == list(range(1, EPOCHS + 1))
 
 
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
