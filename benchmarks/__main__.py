@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: every speed we claim, or the named ones."""
+"""`python -m benchmarks`: every speed we claim; `python -m benchmarks NAME [ARGUMENT ...]`: one of them."""
 
 import importlib
 import sys
@@ -7,14 +7,13 @@ from pathlib import Path
 LONG = {"open_set_study", "chaos", "null_studies", "subset_search"}
 
 
-def main(names: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     known = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}")
-    for name in names or [n for n in known if n not in LONG]:
+    if arguments and arguments[0] not in known:
+        sys.exit(f"no benchmark {arguments[0]!r}; there are {', '.join(known)}")
+    for name in arguments[:1] or [n for n in known if n not in LONG]:
         print(f"\n== {name}", flush=True)
-        importlib.import_module(f"benchmarks.{name}").main([])
+        importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
 
 
 if __name__ == "__main__":

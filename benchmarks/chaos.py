@@ -1,6 +1,6 @@
 """Kill something of a study every few seconds, until it is finished; then compare with a study nobody disturbed.
 
-`python -m benchmarks chaos` runs for ten minutes; `python -m benchmarks.chaos SECONDS [SEED]` as long as you say.
+`python -m benchmarks chaos` runs for ten minutes; `python -m benchmarks chaos SECONDS [SEED]` as long as you say.
 Nothing may be lost: each trial ends once, and candidates, seeds and metrics equal those of the undisturbed study.
 """
 

@@ -1,7 +1,7 @@
 """Seconds and memory to read recorded studies from MLflow and compare them: nothing cached, and nothing changed since.
 
 Goal at 10,000 trials, warm: under 3 s to read, under 10 s and 1 GiB in all.
-`python -m benchmarks.comparison_scale 100 1000 10000`
+`python -m benchmarks comparison_scale 100 1000 10000`
 """
 
 import json

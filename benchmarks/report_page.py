@@ -2,7 +2,7 @@
 
 The last column is what the page takes of a processor, which other work on the machine does not lengthen.
 
-Goal at 1,000 trials: under 5 MB and 2 s. `python -m benchmarks.report_page 100 1000`
+Goal at 1,000 trials: under 5 MB and 2 s. `python -m benchmarks report_page 100 1000`
 """
 
 import asyncio

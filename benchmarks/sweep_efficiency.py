@@ -1,7 +1,7 @@
 """A study of 64 students against two plain processes that train the same ones without Ray, start-up apart.
 
 Both sides train, score and record every student, and bring it to MLflow. They take turns, 16 students at a time;
-`python -m benchmarks.sweep_efficiency ROUNDS` for fewer rounds. Goal: the plain side's wall time over ours at least
+`python -m benchmarks sweep_efficiency ROUNDS` for fewer rounds. Goal: the plain side's wall time over ours at least
 0.90.
 """
 

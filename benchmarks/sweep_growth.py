@@ -1,6 +1,7 @@
 """What a trial costs, and what the driver holds, in a study of 1,000 very short trials: its end against its first 50.
 
-Goal: at most 1.1 times the cost, at most 50 MB more. `python -m benchmarks sweep_growth`; with `tpe`, that sampler.
+Goal: at most 1.1 times the cost, at most 50 MB more. `python -m benchmarks sweep_growth`, or `sweep_growth tpe`
+for that sampler.
 """
 
 import statistics

@@ -4,7 +4,10 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AUTH_MODE"] = "token"  # a process reads both once, when it first imports Ray
 os.environ["RAY_AUTH_TOKEN"] = "0" * 64

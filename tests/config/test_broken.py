@@ -91,9 +91,7 @@ def test_the_configuration_that_gets_broken_is_valid() -> None:
     assert RunConfig.model_validate(VALID).key.startswith("s-")
 
 
-@settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(st.one_of(broken_values, broken_text))
 def test_every_broken_configuration_gives_one_readable_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.yaml"

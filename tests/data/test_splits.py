@@ -13,7 +13,7 @@ from selkd.errors import UserError
 Make = Callable[..., Dataset]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.integers(20, 60), min_size=1, max_size=6),
     validation=st.floats(0.05, 0.5),

@@ -51,7 +51,7 @@ def spaces(draw: st.DrawFn) -> SubsetSpace:
     return SubsetSpace.model_validate(config | {"size": draw(size)})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces(), st.integers(0, 2**31))
 def test_what_is_feasible_equals_the_definition(space: SubsetSpace, seed: int):
     feasible, expected = space.on(NAMES, SUPERCLASSES, ROWS), allowed(space)

@@ -1,13 +1,8 @@
-"""The leaderboard and the contrasts as frames, CSV, Markdown, LaTeX and JSON."""
+"""The leaderboard and the contrasts as people read them: lines of words and rounded numbers."""
 
-import dataclasses
-import json
 import math
-import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from selkd.comparison.tables import Frame
 from selkd.comparison.words import chance, counted, number, shortened, tenths
@@ -15,15 +10,6 @@ from selkd.comparison.words import chance, counted, number, shortened, tenths
 if TYPE_CHECKING:
     from selkd.comparison.result import Comparison, Contrast, Metric
 
-FORMULA = ("=", "+", "-", "@")
-"""What makes a spreadsheet take a cell for a formula."""
-ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-MARKDOWN = str.maketrans(ENTITIES | {c: f"\\{c}" for c in "\\`*_{}[]|~#$"})
-LATEX = str.maketrans(
-    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$"}
-    | {c: f"\\{c}" for c in "&%$#_{}"}
-)  # fmt: skip
 COLUMNS = ("rank", "level", "n", "mean", "deviation", "mark", "low", "high", "median", "validation", "optimism",
            "settings", "setting", "budget", "unequal", "seconds")  # fmt: skip
 
@@ -63,23 +49,8 @@ class Row(NamedTuple):
 
 def frame(comparison: "Comparison") -> Frame:
     """A row a group and level, the best first; numbers in the metric's own unit."""
-    columns = [*(["group"] if _several(comparison) else []), *COLUMNS]
+    columns = [*(["group"] if several(comparison) else []), *COLUMNS]
     return comparison.levels[columns].reset_index(drop=True)
-
-
-def contrasts(comparison: "Comparison") -> Frame:
-    """A row a contrast, with everything that was computed."""
-    from selkd.comparison.result import Contrast
-
-    fields = [field.name for field in dataclasses.fields(Contrast)]
-    rows = [[*(getattr(one, name) for name in fields), one.marks] for one in comparison.contrasts]
-    return pd.DataFrame(rows, columns=[*fields, "marks"])
-
-
-def csv(found: Frame) -> str:
-    """Numbers in full; a name that a spreadsheet would run as a formula gets an apostrophe."""
-    texts = found.select_dtypes(exclude=["number", "bool"]).columns
-    return found.assign(**{name: found[name].map(_inert) for name in texts}).to_csv(index=False, lineterminator="\n")
 
 
 def rows(comparison: "Comparison") -> list[Row]:
@@ -125,7 +96,7 @@ def tables(comparison: "Comparison") -> tuple[list[str], dict[str, list[list[str
 def cells(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
     """Header and lines of the leaderboard; the group's column where there are several."""
     lines = _lines(comparison)
-    first, *rest = _shown(comparison, [header(comparison), *lines])
+    first, *rest = shown(comparison, [header(comparison), *lines])
     return first, rest
 
 
@@ -166,36 +137,12 @@ def without_pairs(comparison: "Comparison") -> list[str]:
 
 def chosen(comparison: "Comparison") -> list[str]:
     """What was chosen on validation, a line a level and group."""
-    several = _several(comparison)
+    many = several(comparison)
     return [
-        f"Chosen for {row.level}{f' ({row.group})' if several else ''}: {row.setting}"
+        f"Chosen for {row.level}{f' ({row.group})' if many else ''}: {row.setting}"
         for row in rows(comparison)
         if row.setting
     ]
-
-
-def markdown(comparison: "Comparison") -> str:
-    """A table for a page, with what its marks mean below it."""
-    names, lines = cells(comparison)
-    bold = (len(names) - 7, len(names) - 5)
-    table = [[_markdown(name) for name in names], ["---"] * (bold[0] + 1) + ["---:"] * 5 + ["---"]]
-    for row, line in zip(rows(comparison), lines, strict=True):
-        table.append([f"**{_markdown(c)}**" if row.best and k in bold else _markdown(c) for k, c in enumerate(line)])
-    body = "\n".join(f"| {' | '.join(line)} |" for line in table)
-    return f"{body}\n\n{_markdown(legend(comparison, 'best in bold; '))}\n"
-
-
-def latex(comparison: "Comparison") -> str:
-    """A booktabs table for a paper, with what its marks mean below it."""
-    table = [[_latex(name) for name in header(comparison)[:5]]]
-    for row in rows(comparison):
-        level, mean, mark = _latex(row.level), _latex(row.mean), f"$^{{{row.mark}}}$" if row.mark else ""
-        both = [rf"\textbf{{{level}}}", rf"\textbf{{{mean}}}{mark}"] if row.best else [level, mean + mark]
-        table.append([_latex(row.group), both[0], row.n, both[1], _latex(row.interval)])
-    names, *lines = [" & ".join(line) + r" \\" for line in _shown(comparison, table)]
-    columns = ("l" if _several(comparison) else "") + "lrrr"
-    rule = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", names, r"\midrule", *lines, r"\bottomrule"]
-    return "\n".join([*rule, r"\end{tabular}", f"% {legend(comparison, 'best in bold; ')}"]) + "\n"
 
 
 def legend(comparison: "Comparison", bold: str = "") -> str:
@@ -206,28 +153,6 @@ def legend(comparison: "Comparison", bold: str = "") -> str:
         stars = f"* told at look {comparison.look} of those declared"
     standing = " Exploratory: not a comparison that was declared beforehand." if comparison.exploratory else ""
     return f"Mean ± standard deviation over n students; {bold}{against}: {stars}.{standing}"
-
-
-def as_json(comparison: "Comparison") -> dict[str, Any]:
-    """Everything but the trials, with null for what is no number."""
-    units = comparison.units.reset_index()
-    units.columns = [str(name) for name in units.columns]
-    return {
-        "verdict": comparison.verdict,
-        "exploratory": comparison.exploratory,
-        "question": dataclasses.asdict(comparison.question),
-        "metric": dataclasses.asdict(comparison.metric),
-        "pairing": dataclasses.asdict(comparison.pairing) | {"words": comparison.pairing.words},
-        "plan": comparison.plan and dataclasses.asdict(comparison.plan),
-        "look": comparison.look,
-        "family": comparison.family,
-        "levels": _plain(frame(comparison)),
-        "contrasts": _plain(contrasts(comparison)),
-        "overall": comparison.overall and dataclasses.asdict(comparison.overall),
-        "units": _plain(units),
-        "caveats": comparison.caveats,
-        "left_out": _plain(comparison.left_out),
-    }
 
 
 def figure(metric: "Metric", value: float) -> str:
@@ -258,27 +183,10 @@ def _by_group(lines: Iterable[list[str]], end: int | None = None) -> dict[str, l
     return found
 
 
-def _several(comparison: "Comparison") -> bool:
+def several(comparison: "Comparison") -> bool:
     return len(set(comparison.levels["group"])) > 1
 
 
-def _shown(comparison: "Comparison", table: list[list[str]]) -> list[list[str]]:
+def shown(comparison: "Comparison", table: list[list[str]]) -> list[list[str]]:
     """The table without its first column where there is one group."""
-    return table if _several(comparison) else [line[1:] for line in table]
-
-
-def _plain(found: Frame) -> list[dict[str, Any]]:
-    return json.loads(found.to_json(orient="records", double_precision=15))
-
-
-def _inert(value: Any) -> Any:
-    risky = isinstance(value, str) and value.startswith(FORMULA) and not re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value)
-    return f"'{value}" if risky else value
-
-
-def _markdown(value: str) -> str:
-    return value.translate(MARKDOWN)
-
-
-def _latex(value: str) -> str:
-    return value.translate(LATEX)
+    return table if several(comparison) else [line[1:] for line in table]

@@ -1,11 +1,11 @@
 """What a comparison found: levels, pairs, contrasts, the verdict, and what cannot be said."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
 
-from selkd.comparison import leaderboard
+from selkd.comparison import formats, leaderboard
 from selkd.comparison.overall import Overall
 from selkd.comparison.question import Plan, Question
 from selkd.comparison.records import Records
@@ -140,20 +140,21 @@ class Comparison:
 
     def contrasts_table(self) -> pd.DataFrame:
         """A row a contrast."""
-        return leaderboard.contrasts(self)
+        rows = [vars(one) | {"marks": one.marks} for one in self.contrasts]
+        return pd.DataFrame(rows, columns=[*(field.name for field in fields(Contrast)), "marks"])
 
     def to_csv(self) -> str:
         """The leaderboard for other programs: numbers in full."""
-        return leaderboard.csv(self.leaderboard())
+        return formats.csv(self.leaderboard())
 
     def to_markdown(self) -> str:
         """The leaderboard for a page: the best in bold, mean ± deviation, stars."""
-        return leaderboard.markdown(self)
+        return formats.markdown(self)
 
     def to_latex(self) -> str:
         """The leaderboard for a paper (booktabs): the best in bold, mean ± deviation, stars."""
-        return leaderboard.latex(self)
+        return formats.latex(self)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the trials, for machines."""
-        return leaderboard.as_json(self)
+        return formats.as_json(self)

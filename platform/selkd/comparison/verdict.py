@@ -56,7 +56,7 @@ class Verdict:
             parts += [f"not told apart from it: {listed(rest)}"] if rest else []
             if not told:
                 return f"No difference is shown between {baseline} and any of {listed(rest)} on {what}."
-            return f"On {what}, {'; '.join(parts)}."
+            return f"On {what}, {'; '.join(parts)} ({self._confidence} intervals)."
         leader = self._leader(primary)
         if not told:
             whole = p_value(overall.iman_davenport) if overall and overall.iman_davenport is not None else ""
@@ -70,12 +70,10 @@ class Verdict:
             pairs = [f"{one.better} over {self._sides(one)[1]}" for one in told]
             return f"{leader} has the best mean on {what}; told apart are {listed(pairs, NAMED)}."
         below = [self._sides(one)[1] for one in beaten]
-        shown = listed(
-            [f"{name} ({self._points(self._toward(one, leader))})" for name, one in zip(below, beaten, strict=True)]
-        )
+        shown = listed([f"{name} ({self._short(one, leader)})" for name, one in zip(below, beaten, strict=True)])
         rest = [name for name in self._names(primary) if name != leader and name not in below]
         apart = f"; it is not told apart from {listed(rest)}" if rest else ""
-        return f"On {what}, {leader} is better than {shown}{apart}."
+        return f"On {what}, {leader} is better than {shown}{apart} ({self._confidence} intervals)."
 
     def _within(self, inside: Sequence[Contrast], primary: Sequence[Contrast]) -> list[str]:
         if not inside:
@@ -105,17 +103,29 @@ class Verdict:
     def _numbers(self, one: Contrast) -> str:
         """`+1.2 points (95 % interval 0.4 to 2.0; 10 pairs; p = 0.004, Holm)`, seen from the leader."""
         lead, _ = self._sides(one)
-        low, high = (one.low, one.high) if lead == one.level else (-one.high, -one.low)
-        unit, confidence = self.metric.unit, 100 * (1 - self.question.alpha)
-        around = "no interval" if math.isnan(low) else (
-            f"{confidence:g} % interval {self._figure(low * unit)} to {self._figure(high * unit)}"
-        )  # fmt: skip
+        between = self._interval(one, lead)
+        around = f"{self._confidence} interval {between}" if between else "no interval"
         holm = ", Holm" if one.adjusted is not None and one.p is not None and one.adjusted != one.p else ""
         p = p_value(one.p if one.adjusted is None else one.adjusted)
         return f"{self._points(self._toward(one, lead))} ({around}; {counted(one.pairs, 'pair')}; {p}{holm})"
 
+    @property
+    def _confidence(self) -> str:
+        return f"{100 * (1 - self.question.alpha):g} %"
+
+    def _interval(self, one: Contrast, lead: str) -> str:
+        """`0.4 to 2.0`, seen from `lead`; nothing where none is known."""
+        low, high = (one.low, one.high) if lead == one.level else (-one.high, -one.low)
+        unit = self.metric.unit
+        return "" if math.isnan(low) else f"{self._figure(low * unit)} to {self._figure(high * unit)}"
+
+    def _short(self, one: Contrast, lead: str) -> str:
+        """`+1.2 points, 0.4 to 2.0`, seen from `lead`."""
+        return ", ".join(filter(None, (self._points(self._toward(one, lead)), self._interval(one, lead))))
+
     def _brief(self, one: Contrast) -> str:
-        return f"{one.better} {self._points(self._toward(one, one.better or one.level))}"
+        lead = one.better or one.level
+        return f"{lead} ({self._short(one, lead)})"
 
     def _sides(self, one: Contrast) -> tuple[str, str]:
         """The level with the better mean, and the other."""

@@ -1,5 +1,6 @@
 """The verdict in words: what leads, what is told, what is not, and by how much."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,16 @@ def test_the_leader_is_told_with_what_it_beats_and_what_it_does_not(records: Mad
     found = answer(records(runs({"a": 0.90, "b": 0.90, "c": 0.80})), Question(NAME))
     leader = found.levels.iloc[0]["level"]
     other = {"a": "b", "b": "a"}[leader]
-    assert f"On test accuracy, {leader} is better than c (+" in found.verdict
+    told = re.match(rf"On test accuracy, {leader} is better than c \(\+(\S+) points, (\S+) to (\S+)\)", found.verdict)
+    assert told, found.verdict
+    assert float(told[2]) < float(told[1]) < float(told[3])
+    assert "(95 % intervals)" in found.verdict
     assert f"it is not told apart from {other}" in found.verdict
 
 
 def test_against_a_baseline_better_worse_and_untold_are_listed(records: Made) -> None:
     found = answer(records(runs({"kd": 0.85, "up": 0.90, "down": 0.80, "same": 0.85})), Question(NAME, baseline="kd"))
-    assert "better than kd: up +" in found.verdict
+    assert "better than kd: up (+" in found.verdict
     assert "worse: down" in found.verdict
     assert "not told apart from it: same" in found.verdict
 

@@ -42,7 +42,7 @@ def test_bca_leans_to_the_side_of_the_long_tail_and_percentiles_less():
     assert bca.high > plain.high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(-100, 100), st.sampled_from([-8.0, -0.5, 0.25, 4.0]), st.sampled_from(["mean", "median"]))
 def test_intervals_move_and_stretch_with_the_values(shift, stretch, of):
     values = np.random.default_rng(4).normal(size=12)

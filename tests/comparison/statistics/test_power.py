@@ -41,7 +41,7 @@ def test_the_permutation_test_has_nearly_the_planned_power():
     assert rejected >= stats.binom.ppf(0.001, 400, 0.78)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.15, 3.0), st.sampled_from([0.5, 0.8, 0.95]), st.sampled_from([0.01, 0.05]))
 def test_units_and_detectable_differences_are_inverse(dz, power, alpha):
     units = units_needed(dz, 1.0, power=power, alpha=alpha)

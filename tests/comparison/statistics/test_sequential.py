@@ -54,7 +54,7 @@ def test_unequal_looks_have_the_multivariate_normal_probabilities(fractions):
         assert 1 - held == pytest.approx(spent(fractions[looks - 1], 0.05, "pocock"), abs=2e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=6, unique=True).map(sorted),
     st.sampled_from([0.01, 0.05, 0.2]),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from selkd.comparison import leaderboard
+from selkd.comparison import formats
 from selkd.comparison.report.table import Table, of_frame
 from selkd.comparison.result import Comparison
 from selkd.comparison.style import COLUMN
@@ -46,7 +46,7 @@ def figures(comparison: Comparison, folder: Path) -> Iterator[Shown]:
             yield Shown(view.name, view.title, "", "", 0, 0, False, None, None, made.reason)
             continue
         picture = _written(made.figure, folder / "figures" / view.name)
-        write_bytes(folder / "tables" / f"figure-{view.name}.csv", leaderboard.csv(made.numbers).encode())
+        write_bytes(folder / "tables" / f"figure-{view.name}.csv", formats.csv(made.numbers).encode())
         width, height = (float(side) for side in made.figure.get_size_inches())
         yield Shown(
             view.name,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selkd.comparison import leaderboard
+from selkd.comparison import formats
 from selkd.comparison.report import answers
 from selkd.comparison.report.figures import figures
 from selkd.comparison.report.page import GENERATOR, page
@@ -75,12 +75,12 @@ def _tables(comparison: Comparison, folder: Path) -> None:
         "leaderboard.csv": comparison.to_csv(),
         "leaderboard.md": comparison.to_markdown(),
         "leaderboard.tex": comparison.to_latex(),
-        "contrasts.csv": leaderboard.csv(comparison.contrasts_table()),
+        "contrasts.csv": formats.csv(comparison.contrasts_table()),
         "contrasts.md": markdown(contrasts),
         "contrasts.tex": latex(contrasts),
-        "pairs.csv": leaderboard.csv(_plain(comparison.units)),
-        "trials.csv": leaderboard.csv(_plain(trials)),
-        "left-out.csv": leaderboard.csv(comparison.left_out),
+        "pairs.csv": formats.csv(_plain(comparison.units)),
+        "trials.csv": formats.csv(_plain(trials)),
+        "left-out.csv": formats.csv(comparison.left_out),
     }
     for name, text in content.items():
         write_bytes(folder / name, text.encode())

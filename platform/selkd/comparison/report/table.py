@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from selkd.comparison.leaderboard import LATEX, MARKDOWN
+from selkd.comparison.formats import LATEX, MARKDOWN
 from selkd.comparison.words import number, text
 
 
