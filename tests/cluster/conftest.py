@@ -3,17 +3,19 @@
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from selkd.cluster import head
 from selkd.cluster.job import Job
 from selkd.config import Workspace
 
 PACKAGE = Path(__file__).parents[2] / "platform"
 
+SECRET = "correct-horse-battery-staple"
 RECORDER = """#!{python}
 import json, os, sys
 given = "" if sys.stdin.isatty() or "-" not in sys.argv else sys.stdin.read()
@@ -46,6 +48,25 @@ def job(tree: Path) -> Callable[..., Job]:
         return Job.of({"name": "job", "what": ["doctor", "--quick"], "environment": environment, **keys})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[head.Head]:
+    """A Ray head with token and dashboard, on free ports; SOME_PASSWORD is in the environment that it began with."""
+    workspace = Workspace(tmp_path_factory.mktemp("cluster"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOME_PASSWORD", SECRET)
+        patch.setenv("PYTHONPATH", str(PACKAGE))
+        found = head.up(workspace, cpus=2)
+    try:
+        yield found
+    finally:
+        assert head.down(workspace)
+
+
+@pytest.fixture
+def secret() -> str:
+    return SECRET
 
 
 @pytest.fixture

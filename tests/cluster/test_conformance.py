@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from selkd.errors import UserError
 from selkd.files import fingerprint, write_json
 
 SECONDS = 240
-SECRET = "correct-horse-battery-staple"
-VARIABLE = "SELKD_TEST_PASSWORD"
 
 
 @dataclass
@@ -46,25 +44,10 @@ class Target:
         return submit(self.job(*what, **keys), self.workspace)
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[head.Head]:
-    """A Ray head with token and dashboard, on free ports; a job's secret is in the environment that it began with."""
-    workspace = Workspace(tmp_path_factory.mktemp("cluster"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, SECRET)
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "platform"))
-        found = head.up(workspace, cpus=2)
-    try:
-        yield found
-    finally:
-        assert head.down(workspace)
-
-
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow), "kuberay"])
 def target(
     request: pytest.FixtureRequest, workspace: Workspace, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> Target:
-    monkeypatch.setenv(VARIABLE, SECRET)
     if request.param == "kuberay":
         request.getfixturevalue("kubectl")
         return Target("kuberay", "kuberay", workspace, job)
@@ -159,6 +142,12 @@ def test_another_tree_is_another_job(target: Target, tree: Path) -> None:
     first = target.job().id(fingerprint("one tree"))
     (tree / "notes.txt").write_text("something else\n")
     assert target.job().id(fingerprint("another")) != first
+
+
+def test_installed_code_is_used_without_a_tree(running: Target) -> None:
+    submission = running.submit(environment={"code": "image"})
+    assert submission.described()["files"] == 0
+    assert submission.wait(SECONDS).exit_code == 0
 
 
 def test_what_no_node_has_is_refused_and_not_recorded(running: Target) -> None:

@@ -2,18 +2,22 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
+from selkd.cluster import entry
+from selkd.cluster.head import Head
 from selkd.cluster.job import Job
 from selkd.cluster.submission import Submission, submit
 from selkd.config import Workspace
 
-SECRET = "correct-horse-battery-staple"
+ENTRY = Path(entry.__file__)
 SCRIPT = """
 import os, sys, time
 print("the password is", os.environ["PASSWORD"], flush=True)
@@ -35,53 +39,80 @@ def everything_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def look(submission: Submission, workspace: Workspace) -> None:
+@pytest.fixture
+def talkative(tree: Path) -> Path:
+    """A tree with a `selkd` of its own, which prints its password as no command of ours would."""
+    package = tree / "platform" / "selkd"
+    (package / "cluster").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(SCRIPT)
+    for name in ("__init__.py", "entry.py", "states.py"):
+        shutil.copy(ENTRY.parent / name, package / "cluster")
+    return tree
+
+
+def look(submission: Submission, workspace: Workspace, secret: str) -> None:
     """Into every file of the workspace, every process's command line, and what the job printed."""
     seen = 0
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not submission.state().ended and time.monotonic() < until:
         for line in lines_of_processes():
-            assert SECRET not in line
+            assert secret not in line
             seen += "selkd.cluster.entry" in line
         time.sleep(0.1)
     assert seen, "the job's process was looked at while it ran"
-    assert SECRET.encode() not in everything_below(workspace.root)
+    assert submission.wait(30).exit_code == 0
+    assert secret.encode() not in everything_below(workspace.root)
     printed = "".join(submission.logs())
-    assert "the password is ***" in printed
+    assert "the password is ***" in printed, "platform/ is on the import path, and its output is filtered"
     assert "again ***" in printed
-    assert SECRET not in json.dumps(submission.described())
+    assert secret not in json.dumps(submission.described())
 
 
 @pytest.mark.parametrize("reference", ["env", "file"])
 def test_on_this_machine(
-    job: Callable[..., Job], tree: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    reference: str,
+    job: Callable[..., Job], talkative: Path, workspace: Workspace, tmp_path: Path, secret: str,
+    monkeypatch: pytest.MonkeyPatch, reference: str,
 ) -> None:  # fmt: skip
-    """The command is a `selkd` of the tree itself, which prints its password as no command of ours would."""
-    package = tree / "platform" / "selkd"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "__main__.py").write_text(SCRIPT)
-    (package / "cluster").symlink_to(Path(__file__).parents[2] / "platform" / "selkd" / "cluster")
-    monkeypatch.setenv("SOME_PASSWORD", SECRET)
-    (tmp_path / "password").write_text(SECRET + "\n")
+    monkeypatch.setenv("SOME_PASSWORD", secret)
+    (tmp_path / "password").write_text(secret + "\n")
     references = {"env": {"env": "SOME_PASSWORD"}, "file": {"file": str(tmp_path / "password")}}
-    found = job(environment={"secrets": {"PASSWORD": references[reference]}})
-    submission = submit(found, workspace)
-    look(submission, workspace)
-    assert submission.wait(30).exit_code == 0
+    submission = submit(job(environment={"secrets": {"PASSWORD": references[reference]}}), workspace)
+    look(submission, workspace, secret)
+
+
+@pytest.mark.slow
+def test_on_a_ray_cluster(
+    job: Callable[..., Job], talkative: Path, workspace: Workspace, secret: str, cluster: Head,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Nor in what Ray keeps of the job: its records, and every file of the cluster's session."""
+    token = cluster.token.read_text()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    secrets = {"PASSWORD": {"env": "SOME_PASSWORD"}}
+    submission = submit(job(where={"ray": cluster.address}, environment={"secrets": secrets}), workspace)
+    look(submission, workspace, secret)
+    headers = {"Authorization": f"Bearer {token}"}
+    told = requests.get(f"{cluster.address}/api/jobs/{submission.id}", headers=headers, timeout=30).text
+    assert submission.id in told
+    assert secret not in told
+    kept = everything_below(cluster.temporary)
+    assert submission.id.encode() in kept
+    assert secret.encode() not in kept
+    assert token.encode() not in kept
+    assert not any(token in line for line in lines_of_processes())
 
 
 def test_in_manifests_and_in_what_kubectl_is_given(
-    job: Callable[..., Job], workspace: Workspace, kubectl: Path, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], workspace: Workspace, kubectl: Path, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PASSWORD", SECRET)
+    monkeypatch.setenv("PASSWORD", secret)
     reference = {"env": "PASSWORD", "kubernetes": {"name": "mlflow", "key": "password"}}
     submit(job(where="kuberay", environment={"secrets": {"PASSWORD": reference}}), workspace)
     given = kubectl.read_text()
     assert "secretKeyRef" in given
-    assert SECRET not in given
-    assert SECRET.encode() not in everything_below(workspace.root)
+    assert secret not in given
+    assert secret.encode() not in everything_below(workspace.root)
 
 
 def test_this_process_does_not_show_its_own() -> None:
