@@ -1,5 +1,6 @@
 """Manifests: valid against the operator's published schema, safe by default, and written for people."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import yaml
 
 from selkd.cluster.blocks import Noted, plain, text
 from selkd.cluster.job import Job
-from selkd.cluster.manifests import ray_cluster, ray_job, render
+from selkd.cluster.manifests import USER, ray_cluster, ray_job, render
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = Path(os.environ.get("SELKD_KUBERAY_SCHEMAS") or ROOT.parent / "shared" / "schemas" / "kuberay")
@@ -161,6 +162,11 @@ def test_groups_scale_between_their_bounds_and_gpus_have_their_nodes() -> None:
     assert pod["nodeSelector"] == {"accelerator": "l4"}
     assert pod["tolerations"]
     assert "tolerations" not in cpu["template"]["spec"]
+    told = {
+        one["name"]: one.get("value") for one in cluster["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    sizes = [(count, has["CPU"], has["GPU"]) for count, has in json.loads(told["SELKD_NODES"])]
+    assert sizes == [(16, 7.5, 0), (4, 8, 1)], "a sweep asks for all that the cluster may become"
     [fixed] = rendered(described(resources={"cpu": {"workers": 2}}))
     assert "enableInTreeAutoscaling" not in fixed["spec"]["rayClusterSpec"]
 
@@ -195,7 +201,9 @@ def test_the_file_is_what_the_objects_say() -> None:
 
 def test_the_file_is_pleasant_to_read() -> None:
     lines = render("x", described()).splitlines()
-    assert not any(re.search(r"[{\[].*[:,]", line) for line in lines if "# " not in line), "block style throughout"
+    assert not any(re.search(r"[{\[].*[:,]", line) for line in lines if not re.search(r"# |: '", line)), (
+        "block style throughout"
+    )
     assert not any("&" in line or "*" in line for line in lines), "no anchors"
     assert max(map(len, lines)) <= 120
     reasons = [line.strip() for line in lines if line.strip().startswith("#")]
@@ -225,5 +233,11 @@ def test_variables_cannot_break_out_of_their_place(job: Callable[..., Job]) -> N
     made = described(environment={"variables": {"A": value}})
     [document] = rendered(made)
     head = document["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
-    assert [one["name"] for one in head["env"]] == ["SELKD_WORKSPACE", "RAY_USAGE_STATS_ENABLED", "A"]
+    assert [one["name"] for one in head["env"]] == ["SELKD_WORKSPACE", "RAY_USAGE_STATS_ENABLED", "SELKD_NODES", "A"]
     assert head["env"][-1]["value"] == value
+
+
+def test_the_image_has_the_user_and_the_programs_that_pods_start() -> None:
+    built = (ROOT / "Dockerfile").read_text()
+    assert f"--uid {USER}" in built
+    assert "ln -s /opt/selkd/bin/ray /opt/selkd/bin/selkd /usr/local/bin/" in built

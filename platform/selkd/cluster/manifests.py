@@ -8,6 +8,7 @@ from typing import Any
 
 from selkd.cluster.blocks import Noted, text
 from selkd.cluster.job import MOUNTED, Job
+from selkd.cluster.orders import promised
 from selkd.cluster.settings import Nodes, Place
 
 HOUR = 3600
@@ -160,7 +161,7 @@ def _submitter(job: Job) -> Manifest:
 
 
 def _variables(job: Job, mounted: str) -> list[Manifest]:
-    values = {"SELKD_WORKSPACE": mounted, "RAY_USAGE_STATS_ENABLED": "0", **job.environment.variables}
+    values = {"SELKD_WORKSPACE": mounted, "RAY_USAGE_STATS_ENABLED": "0", **promised(job), **job.environment.variables}
     found: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
     for name, secret in job.environment.secrets.items():
         assert secret.kubernetes is not None, "a job for Kubernetes names Kubernetes Secrets"

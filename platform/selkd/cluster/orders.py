@@ -1,5 +1,6 @@
 """From a job to what is run: the order for its entry, and the variables that it sees."""
 
+import json
 from pathlib import Path
 
 from selkd.cluster.entry import Order
@@ -25,5 +26,14 @@ def order_of(job: Job, python: str, outcome: Path | None = None) -> Order:
 
 def variables_of(job: Job, workspace: Path, import_path: str | None) -> dict[str, str]:
     """Variables of the command and of everything that it starts."""
-    found = {"SELKD_WORKSPACE": str(workspace), "PYTHONUNBUFFERED": "1", **job.environment.variables}
+    found = {"SELKD_WORKSPACE": str(workspace), "PYTHONUNBUFFERED": "1", **promised(job), **job.environment.variables}
     return found | ({"PYTHONPATH": import_path} if import_path else {})
+
+
+def promised(job: Job) -> dict[str, str]:
+    """What a sweep is told of a cluster that grows, so that it asks for more than there is when it begins."""
+    types = job.resources.values()
+    if not any(nodes.most or nodes.autoscaled for nodes in types):
+        return {}
+    sizes = [[nodes.most or nodes.workers, {"CPU": nodes.cpus, "GPU": nodes.gpus}] for nodes in types]
+    return {"SELKD_NODES": json.dumps(sizes)}
