@@ -18,7 +18,7 @@ LAYERS = {
     "selection": {"data", "transport"},
     "config": {"data", "models", "objectives", "selection", "training.optimisers", "training.schedules"},
     "tracking": {"data", "models"},
-    "comparison": {"data", "models", "tracking", "transport", "config.workspace"},
+    "comparison": {"data", "models", "tracking", "transport", "config.load", "config.workspace"},
     "training": {"transport", "data", "models", "objectives", "selection", "config", "tracking"},
     "reproduction": {"data", "models", "config", "tracking", "training", "recorded"},
     "promotion": {"data", "models", "config", "tracking", "recorded"},
