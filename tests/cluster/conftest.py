@@ -1,6 +1,7 @@
 """A workspace, a small working tree, and jobs on it."""
 
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,21 @@ def job(tree: Path) -> Callable[..., Job]:
         return Job.of({"name": "job", "what": ["doctor", "--quick"], "environment": environment, **keys})
 
     return make
+
+
+@pytest.fixture
+def source(tree: Path) -> Callable[[str], None]:
+    """Puts a `selkd` of its own into the tree, whose one command is a script."""
+
+    def write(script: str) -> None:
+        package = tree / "platform" / "selkd"
+        (package / "cluster").mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        (package / "__main__.py").write_text(script)
+        for name in ("__init__.py", "entry.py", "states.py"):
+            shutil.copy(PACKAGE / "selkd" / "cluster" / name, package / "cluster")
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,34 @@ def test_installed_code_is_used_without_a_tree(running: Target) -> None:
     assert submission.wait(SECONDS).exit_code == 0
 
 
+REMOTE = """
+import os, ray, selkd
+ray.init(log_to_driver=False)
+where = ray.remote(lambda: (selkd.__file__, os.environ["GREETING"]))
+print("driver", os.path.relpath(selkd.__file__), "worker", *ray.get(where.remote()))
+"""
+
+
+@pytest.mark.slow
+def test_what_was_shipped_is_what_workers_import(
+    workspace: Workspace, job: Callable[..., Job], cluster: head.Head, source: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """And not what is installed on their nodes; variables are theirs, too."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", cluster.token.read_text())
+    source(REMOTE)
+    environment = {"variables": {"GREETING": "hello"}}
+    submission = submit(job(where={"ray": cluster.address}, environment=environment), workspace)
+    state, printed = submission.wait(SECONDS), "".join(submission.logs())
+    assert state.exit_code == 0, printed
+    [line] = [line for line in printed.splitlines() if line.startswith("driver")]
+    _, driver, _, worker, greeting = line.split()
+    assert driver == "platform/selkd/__init__.py"
+    assert worker.startswith(str(cluster.temporary))
+    assert worker.endswith("platform/selkd/__init__.py")
+    assert greeting == "hello"
+
+
 def test_what_no_node_has_is_refused_and_not_recorded(running: Target) -> None:
     for wanted in ({"cpus": 4096}, {"gpus": 99}, {"memory": "999Ti"}):
         with pytest.raises(UserError, match="would wait for ever"):

@@ -71,8 +71,8 @@ def test_it_asks_for_its_token_on_the_loopback_interface(cluster: head.Head) -> 
     headers = {"Authorization": f"Bearer {cluster.token.read_text()}"}
     assert requests.get(url, headers=headers, timeout=30).ok
     port = int(cluster.address.rpartition(":")[2])
-    listening = [c.laddr.ip for c in psutil.net_connections() if c.status == "LISTEN" and c.laddr.port == port]
-    assert listening == ["127.0.0.1"]
+    open_ports = [found.laddr for found in psutil.net_connections() if found.status == "LISTEN" and found.laddr]
+    assert [address.ip for address in open_ports if address.port == port] == ["127.0.0.1"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +10,11 @@ import psutil
 import pytest
 import requests
 
-from selkd.cluster import entry
 from selkd.cluster.head import Head
 from selkd.cluster.job import Job
 from selkd.cluster.submission import Submission, submit
 from selkd.config import Workspace
 
-ENTRY = Path(entry.__file__)
 SCRIPT = """
 import os, sys, time
 print("the password is", os.environ["PASSWORD"], flush=True)
@@ -40,15 +37,9 @@ def everything_below(folder: Path) -> bytes:
 
 
 @pytest.fixture
-def talkative(tree: Path) -> Path:
-    """A tree with a `selkd` of its own, which prints its password as no command of ours would."""
-    package = tree / "platform" / "selkd"
-    (package / "cluster").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "__main__.py").write_text(SCRIPT)
-    for name in ("__init__.py", "entry.py", "states.py"):
-        shutil.copy(ENTRY.parent / name, package / "cluster")
-    return tree
+def talkative(source: Callable[[str], None]) -> None:
+    """The command prints its password, as none of ours would."""
+    source(SCRIPT)
 
 
 def look(submission: Submission, workspace: Workspace, secret: str) -> None:
@@ -71,7 +62,7 @@ def look(submission: Submission, workspace: Workspace, secret: str) -> None:
 
 @pytest.mark.parametrize("reference", ["env", "file"])
 def test_on_this_machine(
-    job: Callable[..., Job], talkative: Path, workspace: Workspace, tmp_path: Path, secret: str,
+    job: Callable[..., Job], talkative: None, workspace: Workspace, tmp_path: Path, secret: str,
     monkeypatch: pytest.MonkeyPatch, reference: str,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("SOME_PASSWORD", secret)
@@ -83,7 +74,7 @@ def test_on_this_machine(
 
 @pytest.mark.slow
 def test_on_a_ray_cluster(
-    job: Callable[..., Job], talkative: Path, workspace: Workspace, secret: str, cluster: Head,
+    job: Callable[..., Job], talkative: None, workspace: Workspace, secret: str, cluster: Head,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Nor in what Ray keeps of the job: its records, and every file of the cluster's session."""
