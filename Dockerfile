@@ -19,6 +19,8 @@ RUN pip install --quiet --no-deps .
 FROM python:3.11-slim AS cpu
 RUN useradd --create-home --uid 1000 selkd
 COPY --from=install /opt/selkd /opt/selkd
+# Pods may start Ray from a login shell, which forgets the PATH below.
+RUN ln -s /opt/selkd/bin/ray /opt/selkd/bin/selkd /usr/local/bin/
 ENV PATH=/opt/selkd/bin:$PATH PYTHONUNBUFFERED=1 SELKD_WORKSPACE=/home/selkd/workspace
 USER selkd
 WORKDIR /home/selkd

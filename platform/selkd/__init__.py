@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selkd.arrays import from_arrays
+    from selkd.cluster.job import Job
+    from selkd.cluster.submission import Submission, submit
     from selkd.comparison.compare import Comparison, compare
     from selkd.comparison.report import report
     from selkd.config import RunConfig, Workspace
@@ -32,6 +34,9 @@ _HOMES = {
     "Dataset": "data",
     "Task": "data",
     "from_arrays": "arrays",
+    "Job": "cluster.job",
+    "Submission": "cluster.submission",
+    "submit": "cluster.submission",
     "load": "data",
     "UserError": "errors",
     "Evaluated": "students",
@@ -53,9 +58,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Comparison", "Dataset", "Evaluated", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study", "Task",
-    "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays", "import_teacher", "load",
-    "predict", "promote", "report", "reproduce", "sweep", "sync", "teach", "train",
+    "Comparison", "Dataset", "Evaluated", "Job", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study",
+    "Submission", "Task", "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays",
+    "import_teacher", "load", "predict", "promote", "report", "reproduce", "submit", "sweep", "sync", "teach", "train",
 ]  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # nested too deeply, or a number of too many digits
         raise UserError(f"{path}: cannot be read as JSON ({error})") from error
 
 

@@ -28,7 +28,7 @@ from selkd.sweeps.space import SearchSpace
 demo.spaces = lambda: [SearchSpace.read(path_of(name), {SMALLER} + ["budget.seeds=2"]) for name in demo.STUDIES]
 main()
 """
-PATIENT = {"ui", "doctor"}  # a server, and what the machine decides: tested elsewhere
+PATIENT = {"ui", "doctor", "cluster"}  # servers, and what the machine decides: tested elsewhere
 
 
 def blocks(language: str) -> list[str]:
@@ -63,6 +63,8 @@ def shortened(words: list[str]) -> list[str]:
     """What makes a command of the README quick."""
     if words[0] == "sweep":
         return SMALLER[-1:] if "--resume" in words else SMALLER
+    if words[0] == "submit":
+        return ["what=[doctor, --quick]"]
     if words[0] in ("train", "teach"):
         return SHORTER if "photos" in Path(words[1]).read_text() else SHORTER[:1]
     return []
@@ -82,7 +84,7 @@ def test_the_readmes_commands_work(selkd: Any, folder: Path) -> None:
         code, _, err = selkd.run(*words, *shortened(words))
         assert code == 0, f"selkd {shlex.join(words)}: {err}"
         tried.add(words[0])
-    assert tried >= {"train", "sweep", "study", "compare", "report"}
+    assert tried >= {"train", "sweep", "study", "compare", "report", "submit", "jobs"}
     assert tried >= {"teach", "export", "reproduce", "promote", "predict"}
     assert (folder / "student.pt2").stat().st_size > 0
     assert len((folder / "answers.csv").read_text().splitlines()) == 61

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from selkd.config import RunConfig
-from selkd.sweeps.room import at_once, needs, slots
+from selkd.sweeps.room import PROMISED, all_nodes, at_once, needs, slots
 
 BIG, SMALL = {"CPU": 8.0, "memory": 1e9}, {"CPU": 3.0}
 
@@ -31,4 +31,25 @@ def test_students_fit_with_all_their_workers(workers: dict[str, Any], wanted: in
 
 def test_a_worker_fits_where_all_that_it_holds_is() -> None:
     assert slots([BIG, BIG | {"GPU": 2}, SMALL], {"CPU": 1, "GPU": 0.5}) == 4
-    assert needs(RunConfig.model_validate({"workers": {"device": "cpu", "cpus": 2}})) == {"CPU": 2}
+    assert needs(RunConfig.model_validate({"workers": {"device": "cpu", "cpus": 2}}), [BIG]) == {"CPU": 2}
+
+
+@pytest.mark.parametrize(
+    ("device", "nodes", "gpus"),
+    [
+        ("auto", [BIG], None),
+        ("auto", [BIG, BIG | {"GPU": 2}], 1),
+        ("cpu", [BIG | {"GPU": 2}], None),
+        ("cuda", [BIG], 1),
+    ],
+)
+def test_gpus_of_any_node_are_taken_whatever_the_drivers_machine_has(device: str, nodes: Any, gpus: int | None) -> None:
+    """On clusters the driver runs on a head without a GPU."""
+    assert needs(RunConfig.model_validate({"workers": {"device": device}}), nodes).get("GPU") == gpus
+
+
+def test_a_cluster_that_grows_is_asked_for_all_it_may_become(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RunConfig.model_validate({"workers": {"device": "cpu"}})
+    assert all_nodes([SMALL]) == [SMALL]
+    monkeypatch.setenv(PROMISED, '[[3, {"CPU": 8, "GPU": 0}], [2, {"CPU": 4, "GPU": 1}]]')
+    assert at_once(config, all_nodes([]), None) == 3 * 8 + 2 * 4

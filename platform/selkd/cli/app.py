@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, compare, data, demo, promote, report, reproduce, studies, sweep, train, use
+from selkd.cli import care, cluster, compare, data, demo, jobs, promote, report, reproduce, studies, sweep, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -34,7 +34,7 @@ def selkd(
     pass
 
 
-START, SEARCH, USE, CARE = "Start", "Search", "Use a student", "Look after things"
+START, SEARCH, USE, ELSEWHERE, CARE = "Start", "Search", "Use a student", "On a cluster", "Look after things"
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=START)(train.teach)
 app.command(rich_help_panel=START)(train.train)
@@ -48,7 +48,15 @@ app.command(rich_help_panel=USE)(use.predict)
 app.command(rich_help_panel=USE)(use.export)
 app.command(rich_help_panel=USE)(promote.promote)
 app.command(rich_help_panel=USE)(reproduce.reproduce)
+app.command(rich_help_panel=ELSEWHERE)(jobs.submit)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=ELSEWHERE)
+app.add_typer(cluster.app, name="cluster", rich_help_panel=ELSEWHERE)
 app.add_typer(data.app, name="data", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(care.doctor)
 app.command(rich_help_panel=CARE)(care.sync)
 app.command(rich_help_panel=CARE)(care.ui)
+
+
+def commands() -> list[str]:
+    """The names of all commands."""
+    return list(typer.main.get_group(app).commands)

@@ -102,7 +102,7 @@ def _objects(column: pa.ChunkedArray, made: Callable[[str], Any]) -> np.ndarray:
 def _value(text: str) -> Any:
     try:
         return _frozen(json.loads(text, parse_constant=_no_number))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import yaml
 
 from selkd.comparison.excluded import WORDS, deleted, excluded, reasons
 from selkd.comparison.frames import Frames, frames, texts
 from selkd.comparison.reading import Watch, read_runs
 from selkd.comparison.snapshot import joined
+from selkd.config.load import read
 from selkd.errors import UserError
 from selkd.tracking.record import LEDGER, TrialRecord
 from selkd.tracking.runs import Experiment, Runs
@@ -114,7 +114,7 @@ def _info(
     run = max(own, key=lambda row: row["began"])
     try:
         said = {key: json.loads(run[f"tag:selkd.{key}"]) for key in ("metrics", "searched", "comparison")}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         said = _space(fetch(run["run"], SPACE))
     searched = tuple(said.get("searched") or _varying(found, name))
     status = WORDS.get(run["status"], "running")
@@ -131,7 +131,7 @@ def _info(
 
 
 def _space(path: Path | None) -> dict[str, Any]:
-    space = yaml.safe_load(path.read_text()) if path is not None else {}
+    space = read(path) if path is not None else {}
     return {**space, "searched": list(space.get("search") or [])}
 
 

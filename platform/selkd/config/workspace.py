@@ -37,3 +37,7 @@ class Workspace:
     @property
     def studies(self) -> Path:
         return self.root / "studies"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"

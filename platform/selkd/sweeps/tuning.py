@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from ray.tune.search import Searcher
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.sweeps.director import Director
-from selkd.sweeps.room import at_once, needs, slots
+from selkd.sweeps.room import all_nodes, at_once, needs, slots
 from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
+from selkd.training.ray_entry import Resources
 
 PATIENCE = 30.0
 """Seconds that students have to reach the end of their epoch when a study is stopped."""
@@ -134,7 +135,8 @@ class Patience(Unsaved, tune.Stopper):
 def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Callable[[str | None], None]) -> None:
     """Train what the director wants until it wants nothing more; `changed` hears of trials, now and then of none."""
     base = RunConfig.of(director.space.base)
-    concurrent = _room(ray, base, director.space.concurrent)
+    nodes = all_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]])
+    concurrent = _room(nodes, base, director.space.concurrent)
     stop = director.record.folder / STOP
 
     def order(key: str) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
     storage = tempfile.mkdtemp(prefix="selkd-tune-")
     try:
         tune.Tuner(
-            tune.with_resources(StudentTrial, _resources(base)),
+            tune.with_resources(StudentTrial, _resources(base, nodes)),
             tune_config=tune.TuneConfig(
                 search_alg=DirectedSearch(director, order),
                 scheduler=DirectedStops(director),
@@ -185,21 +187,21 @@ def _last_error(trial: Any) -> str:
     return next((line for line in lines if "died" in line or "Error" in line), "its process ended")
 
 
-def _resources(config: RunConfig) -> dict[str, float]:
+def _resources(config: RunConfig, nodes: Sequence[Resources]) -> dict[str, float]:
     """What the actor of a trial holds. With several workers it only waits, so it holds nothing that they need."""
-    return {"memory": 2**20} if config.workers.count > 1 else dict(needs(config))
+    return {"memory": 2**20} if config.workers.count > 1 else dict(needs(config, nodes))
 
 
-def _room(ray: Any, config: RunConfig, wanted: int | None) -> int:
+def _room(nodes: Sequence[Resources], config: RunConfig, wanted: int | None) -> int:
     """How many trials fit at once; refused at once where not even one does."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for name, amount in needs(config).items():
+    for name, amount in needs(config, nodes).items():
         most = max((node.get(name, 0) for node in nodes), default=0)
         if amount > most:
             key = f"workers.{name.lower()}s"
-            raise UserError(f"{key}: {amount:g} a worker, and no node has more than {most:g}. Lower {key}.")
+            remedy = f"Lower {key}." if most else "Use workers.device=auto or cpu."
+            raise UserError(f"{key}: {amount:g} a worker, and no node has more than {most:g}. {remedy}")
     fitting = at_once(config, nodes, wanted)
     if not fitting:
-        count, room = config.workers.count, slots(nodes, needs(config))
+        count, room = config.workers.count, slots(nodes, needs(config, nodes))
         raise UserError(f"workers.count: {count} workers do not fit: there is room for {room}. Lower it.")
     return fitting

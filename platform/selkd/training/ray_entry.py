@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from selkd.tracking import TrialRecord, provenance
 from selkd.training.ending import KINDS, Paused, StoppedEarly, ask_to_end
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
-from selkd.training.setup import device_of
 from selkd.training.workers import Workers
+
+Resources = Mapping[str, float]
 
 AUTHENTICATION = "RAY_AUTH_MODE"
 ENVIRONMENT = {
@@ -76,6 +77,12 @@ def _free_port() -> int:
         return listening.getsockname()[1]
 
 
+def wants_gpu(config: RunConfig, nodes: Sequence[Resources]) -> bool:
+    """`auto` takes a GPU where any node has one: the machine of the driver may have none."""
+    wanted = config.workers.device
+    return wanted == "cuda" or (wanted == "auto" and any(node.get("GPU") for node in nodes))
+
+
 def train_with_ray(
     config: RunConfig,
     workspace: Workspace,
@@ -89,7 +96,7 @@ def train_with_ray(
         from ray.train import RunConfig as RayRunConfig
         from ray.train.torch import TorchConfig, TorchTrainer
 
-        on_gpu = device_of(config).type == "cuda"
+        on_gpu = wants_gpu(config, [node["Resources"] for node in running.nodes() if node["Alive"]])
         gpus = running.cluster_resources().get("GPU", 0)
         if on_gpu and workers.count * workers.gpus > gpus:
             raise UserError(

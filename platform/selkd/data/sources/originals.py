@@ -12,6 +12,9 @@ from selkd.data import decoded
 from selkd.data.dataset import Dataset, Rows
 from selkd.errors import UserError
 
+MOST = 2**28
+"""Bytes of a file, unpacked; the largest published one has 154 million."""
+
 
 @dataclass(frozen=True)
 class Download:
@@ -104,10 +107,15 @@ def _found(path: Path) -> Path | None:
     return None
 
 
+def _limited(content: bytes) -> bytes:
+    """Nothing of a file that unfolds to more than any published one."""
+    return content if len(content) <= MOST else b""
+
+
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _limited(file.read(MOST + 1))
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return b""
     except OSError as error:
@@ -120,7 +128,8 @@ def _unpacked(archive: Path, members: list[str]) -> dict[str, bytes]:
     try:
         with tarfile.open(archive, "r:gz") as opened:
             for member in opened:
-                file = opened.extractfile(member) if member.name in contents else None
+                wanted = member.name in contents and member.size <= MOST
+                file = opened.extractfile(member) if wanted else None
                 if file is not None:
                     contents[member.name] = file.read()
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):

@@ -1,0 +1,5 @@
+"""`python -m selkd`: the command line where no script is on the path."""
+
+from selkd.cli import main
+
+main()

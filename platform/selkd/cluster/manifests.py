@@ -1,0 +1,197 @@
+"""A job as KubeRay's manifests: a RayJob with a cluster of its own, or one on a RayCluster that stays."""
+
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import version
+from math import ceil
+from typing import Any
+
+from selkd.cluster.blocks import Noted, text
+from selkd.cluster.job import MOUNTED, Job
+from selkd.cluster.orders import promised
+from selkd.cluster.settings import Nodes, Place
+
+HOUR = 3600
+API = "ray.io/v1"
+VOLUME = "workspace"
+USER = 1000
+"""The user of the image."""
+KEPT = 600
+"""Seconds for which a cluster stays after its job, so that one can look at it."""
+SCHEDULED = 1800
+"""Seconds in which all pods must have found nodes."""
+DASHBOARD, AGENT = 8265, 52365
+
+Manifest = dict[str, Any]
+
+
+def render(id: str, job: Job) -> str:
+    """The file for `kubectl apply`."""
+    shared = job.kubernetes.cluster
+    about = [
+        f"# {id}: selkd {shlex.join(job.what)}",
+        "# Written by `selkd submit --render`; change the job's file and render again.",
+        "# Needs the KubeRay operator 1.5.1 or later, for token authentication.",
+    ]
+    documents = [ray_cluster(shared, job), ray_job(id, job)] if shared else [ray_job(id, job)]
+    return "\n".join(about) + "\n" + text(documents)
+
+
+def ray_job(id: str, job: Job) -> Manifest:
+    """The job: its command, how often it is tried, and how long."""
+    shared = job.kubernetes.cluster
+    spec: Manifest = {"entrypoint": shlex.join(["selkd", *job.what])}
+    if job.driver.cpus:
+        spec["entrypointNumCpus"] = _number(job.driver.cpus)
+    if job.driver.gpus:
+        spec["entrypointNumGpus"] = job.driver.gpus
+    again = "Each retry is a new submission" + ("." if shared else " on a new cluster; the workspace outlives it.")
+    spec["backoffLimit"] = Noted(job.retries, again)
+    if job.deadline:
+        spec["activeDeadlineSeconds"] = ceil(job.deadline * HOUR)
+    spec["preRunningDeadlineSeconds"] = Noted(
+        SCHEDULED, "Pods for which there is no node fail the job: nothing waits unseen."
+    )
+    if shared:
+        spec["clusterSelector"] = {"ray.io/cluster": shared}
+    else:
+        spec["shutdownAfterJobFinishes"] = Noted(True, "The default keeps a finished job's nodes, and their price.")
+        spec["ttlSecondsAfterFinished"] = KEPT
+    spec["submitterPodTemplate"] = Noted(_submitter(job), "Hands the command to the head, and prints what it prints.")
+    if not shared:
+        spec["rayClusterSpec"] = _cluster(job)
+    return {"apiVersion": API, "kind": "RayJob", "metadata": _metadata(id, job), "spec": spec}
+
+
+def ray_cluster(name: str, job: Job) -> Manifest:
+    """A cluster that stays, for several jobs."""
+    return {"apiVersion": API, "kind": "RayCluster", "metadata": _metadata(name, job), "spec": _cluster(job)}
+
+
+def _cluster(job: Job) -> Manifest:
+    grows = any(nodes.most for nodes in job.resources.values())
+    spec: Manifest = {
+        "rayVersion": Noted(version("ray"), "That of the image."),
+        "authOptions": Noted(
+            {"mode": "token"}, "The operator makes the token. Without one, whoever reaches the head runs code on it."
+        ),
+    }
+    if grows:
+        spec["enableInTreeAutoscaling"] = True
+        spec["autoscalerOptions"] = {
+            "version": "v2",
+            "idleTimeoutSeconds": 120,
+            "resources": _exactly({"cpu": "500m", "memory": "512Mi"}),
+            "securityContext": _CONFINED,
+        }
+    spec["headGroupSpec"] = {
+        "rayStartParams": {"num-cpus": Noted("0", "Students train on workers; the head has the driver to look after.")},
+        "template": {"spec": _pod("ray-head", job, job.kubernetes.head, DASHBOARD, "/api/gcs_healthz")},
+    }
+    spec["workerGroupSpecs"] = [_workers(name, nodes, job) for name, nodes in job.resources.items()]
+    return spec
+
+
+def _workers(name: str, nodes: Nodes, job: Job) -> Manifest:
+    pod = _pod("ray-worker", job, nodes, AGENT, "/api/local_raylet_healthz")
+    if nodes.labels:
+        pod["nodeSelector"] = dict(nodes.labels)
+    if nodes.gpus:
+        pod["tolerations"] = Noted(
+            [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "Clouds keep other pods off nodes with GPUs by this taint.",
+        )
+    return {
+        "groupName": name,
+        "replicas": nodes.workers,
+        "minReplicas": nodes.workers,
+        "maxReplicas": nodes.most or nodes.workers,
+        "rayStartParams": {},
+        "template": {"spec": pod},
+    }
+
+
+def _pod(name: str, job: Job, place: Place, port: int, health: str) -> Manifest:
+    """A pod of the cluster: not root, with its probes and the shared workspace."""
+    mounted = str(job.storage.workspace or MOUNTED)
+    asked = {"httpGet": {"path": health, "port": port}}
+    container = {
+        "name": name,
+        "image": job.environment.image,
+        "env": _variables(job, mounted),
+        "resources": Noted(_exactly(_amount(place)), "Requests are limits: no pod lives at its neighbours' expense."),
+        "readinessProbe": Noted(
+            {**asked, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 12},
+            "KubeRay's own probes call wget, which slim images lack. Health needs no token.",
+        ),
+        "livenessProbe": {
+            **asked,
+            "initialDelaySeconds": 60,
+            "periodSeconds": 10,
+            "timeoutSeconds": 10,
+            "failureThreshold": 30,
+        },
+        "securityContext": _CONFINED,
+        "volumeMounts": [{"name": VOLUME, "mountPath": mounted}],
+    }
+    return {
+        "restartPolicy": Noted("Never", "A node that died is another node when it comes back."),
+        "terminationGracePeriodSeconds": Noted(60, "A preempted student saves its checkpoint."),
+        "securityContext": _AS_USER,
+        "containers": [container],
+        "volumes": [
+            {
+                "name": VOLUME,
+                "persistentVolumeClaim": Noted(
+                    {"claimName": job.storage.claim}, "ReadWriteMany. All state is here, and none in the cluster."
+                ),
+            }
+        ],
+    }
+
+
+def _submitter(job: Job) -> Manifest:
+    container = {
+        "name": "ray-job-submitter",
+        "image": job.environment.image,
+        "resources": _exactly({"cpu": "500m", "memory": "512Mi"}),
+        "securityContext": _CONFINED,
+    }
+    return {"spec": {"restartPolicy": "Never", "securityContext": _AS_USER, "containers": [container]}}
+
+
+def _variables(job: Job, mounted: str) -> list[Manifest]:
+    values = {"SELKD_WORKSPACE": mounted, "RAY_USAGE_STATS_ENABLED": "0", **promised(job), **job.environment.variables}
+    found: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
+    for name, secret in job.environment.secrets.items():
+        assert secret.kubernetes is not None, "a job for Kubernetes names Kubernetes Secrets"
+        found.append({"name": name, "valueFrom": {"secretKeyRef": secret.kubernetes.model_dump()}})
+    return found
+
+
+def _amount(place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = {"cpu": str(_number(place.cpus)), "memory": place.memory}
+    return found | ({"nvidia.com/gpu": str(place.gpus)} if place.gpus else {})
+
+
+def _exactly(amount: Mapping[str, Any]) -> Manifest:
+    return {"requests": dict(amount), "limits": dict(amount)}
+
+
+def _metadata(name: str, job: Job) -> Manifest:
+    labels = {"app.kubernetes.io/name": "selkd", "app.kubernetes.io/instance": job.name}
+    return {"name": name, "namespace": job.kubernetes.namespace, "labels": labels}
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+_AS_USER = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
