@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["demo", "teach", "train", "evaluate", "predict", "export", "data", "doctor", "sync", "ui"]
+COMMANDS = ["demo", "teach", "train", "evaluate", "predict", "export", "data", "teachers", "doctor", "sync", "ui"]
 
 
 def selkd(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, compare, data, demo, promote, report, reproduce, studies, sweep, train, use
+from selkd.cli import care, compare, data, demo, promote, report, reproduce, studies, sweep, teachers, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -49,6 +49,7 @@ app.command(rich_help_panel=USE)(use.export)
 app.command(rich_help_panel=USE)(promote.promote)
 app.command(rich_help_panel=USE)(reproduce.reproduce)
 app.add_typer(data.app, name="data", rich_help_panel=CARE)
+app.add_typer(teachers.app, name="teachers", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(care.doctor)
 app.command(rich_help_panel=CARE)(care.sync)
 app.command(rich_help_panel=CARE)(care.ui)
