@@ -13,9 +13,11 @@ from selkd import models, objectives
 from selkd.config.choices import NAMED
 from selkd.config.run import RunConfig
 from selkd.selection import CATEGORIES, SAMPLES
+from selkd.semantics import SEMANTICS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "objective": objectives.REGISTRY,
+    "semantics": SEMANTICS,
     "selection.categories": CATEGORIES,
     "selection.samples": SAMPLES,
 }

@@ -1,6 +1,8 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,8 +15,12 @@ from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
 from selkd.files import fingerprint
 from selkd.selection import CATEGORIES, SAMPLES
+from selkd.semantics import SEMANTICS
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
+
+SAID_IF_CHANGED = ("semantics",)
+"""Groups that a trial's key tells of only where they are not at their defaults."""
 
 
 class Settings(BaseModel):
@@ -183,6 +189,12 @@ class RunConfig(Settings):
         validate_default=True,
         description="What the student learns from: a name, or a group with `name` and that objective's keys.",
     )
+    semantics: choice(SEMANTICS, "source") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="names",
+        validate_default=True,
+        description="What it costs to say one category for another, where a teacher knows others than the data: a "
+        "source, or a group with `source` and its keys.",
+    )
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -214,6 +226,12 @@ class RunConfig(Settings):
     def key(self) -> str:
         """The trial's key: equal for equal configurations, whatever the number of workers and the experiment."""
         decides = self.model_dump(mode="json", exclude={"experiment": True, "workers": True})
+        plain = RunConfig().model_dump(mode="json")
+        for group in SAID_IF_CHANGED:
+            *above, name = group.split(".")
+            mine, default = (reduce(getitem, above, tree) for tree in (decides, plain))
+            if mine[name] == default[name]:
+                del mine[name]
         return f"{self.name}-{fingerprint(decides)[:10]}"
 
     @classmethod

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from selkd.errors import UserError, nearest
 from selkd.files import cannot_write, checksum, fingerprint, write_json, writing_folder
+from selkd.models.adapt import fitted
 from selkd.models.card import CARD, WEIGHTS, NetworkCard, card_faults, read_card, rebuild
 from selkd.models.classifier import Classifier
+from selkd.models.features import features, head_of
 from selkd.models.registry import build, check
 from selkd.models.weights import load_weights, read_weights, write_weights
 
@@ -83,8 +85,20 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Logits [B, K] of images in [0, 1], computed in the teacher's own precision."""
-        return self.classifier(images.to(self.classifier.mean))
+        """Logits [B, K] of images in [0, 1] of any shape, computed in the teacher's own precision."""
+        return self.classifier(self._fitted(images).to(self.classifier.mean))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer reads [B, d] of images in [0, 1] of any shape."""
+        return features(self.classifier, len(self.card.categories), self._fitted(images))
+
+    @property
+    def rows(self) -> Tensor:
+        """The last layer's rows [K, d]."""
+        return head_of(self.classifier, len(self.card.categories)).weight.detach()
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        return fitted(images, self.card.channels, self.card.image_size)
 
 
 class TeacherRepository:
