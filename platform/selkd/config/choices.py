@@ -12,6 +12,7 @@ NAMED = {
     "semantics": "source",
     "selection.categories": "policy",
     "selection.samples": "policy",
+    "selection.teachers": "policy",
 }
 """Such groups of a run, and the key that names the component."""
 
