@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
     from selkd.promotion import Promoted, promote
+    from selkd.ranking import Ranking, rank
     from selkd.reproduction import Reproduction, reproduce
     from selkd.students import Evaluated, evaluate, export, predict
     from selkd.sweeps.run import sweep
@@ -40,6 +41,8 @@ _HOMES = {
     "predict": "students",
     "Promoted": "promotion",
     "promote": "promotion",
+    "Ranking": "ranking",
+    "rank": "ranking",
     "Reproduction": "reproduction",
     "reproduce": "reproduction",
     "sweep": "sweeps.run",
@@ -53,9 +56,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Comparison", "Dataset", "Evaluated", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study", "Task",
-    "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays", "import_teacher", "load",
-    "predict", "promote", "report", "reproduce", "sweep", "sync", "teach", "train",
+    "Comparison", "Dataset", "Evaluated", "Promoted", "Ranking", "Reproduction", "RunConfig", "SearchSpace",
+    "Study", "Task", "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays",
+    "import_teacher", "load", "predict", "promote", "rank", "report", "reproduce", "sweep", "sync", "teach",
+    "train",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from selkd.models.teachers import TeacherRepository
 
 app = typer.Typer(
-    help="Keep many teachers: list, inspect, add, remove and verify them.",
+    help="Keep many teachers: list, inspect, add, remove, verify and rank them.",
     no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(help="Name of a teacher of the workspace.", show_default=False)]
@@ -116,6 +116,49 @@ def verify(
             show.say(f"{name}: {fault or 'whole'}")
     if any(faults.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def rank(
+    task: Annotated[Path, typer.Argument(help="YAML file of a run: its data and its task.", show_default=False)],
+    overrides: show.Overrides = None,
+    cpus: Annotated[int, typer.Option(min=1, help="Teachers asked at once; more than one through Ray.")] = 1,
+    json: show.Json = False,
+) -> None:
+    """Rank the teachers for a task by the transport cost between the two, the lower the better.
+
+    `selection.teachers` says how far to look: level 0 reads categories alone, level 1 shows training rows to teachers,
+    level 2 also trains one student briefly, for all of them together. Other scores stand beside it.
+
+    **Examples**
+
+    `selkd teachers rank student.yaml`
+
+    `selkd teachers rank student.yaml selection.teachers.policy=transport selection.teachers.level=2 --cpus 4`
+    """
+    from selkd.config import RunConfig
+    from selkd.ranking import rank as run
+
+    if cpus == 1:
+        found = run(RunConfig.read(task, overrides or []))
+    else:
+        from functools import partial
+
+        from selkd.training.ray_entry import answers_with_ray
+
+        found = run(RunConfig.read(task, overrides or []), prepare=partial(answers_with_ray, cpus=cpus))
+    lines = found.table.reset_index().to_dict("records")
+    if json:
+        skipped, spent = dict(found.skipped), dict(found.spent)
+        show.print_json({"teachers": lines, "skipped": skipped, "spent": spent, "folder": found.folder})
+        return
+    names = [str(name) for name in found.table.columns]
+    rows = [[escape(str(line["teacher"])), *(show.number(line[name]) for name in names)] for line in lines]
+    show.table("Teachers, the best first", ["teacher", *names], rows)
+    for reason in found.skipped.values():
+        show.note(f"skipped: {reason}")
+    show.say(f"spent: {', '.join(f'{show.number(value, 1)} {name}' for name, value in found.spent.items())}")
+    show.say(f"{found.folder}: ranking.json, transport.png")
 
 
 def _repository() -> "TeacherRepository":

@@ -79,8 +79,13 @@ class Cross(Objective):
         """The links on the device and in the precision of `like`."""
         for index, given in enumerate(self.context.links):
             cost, same, theirs, ours = (getattr(self, f"{name}_{index}") for name in ("cost", "same", "theirs", "ours"))
-            within = [None if costs is None else costs.to(like.dtype) for costs in (theirs, ours)]
-            yield Link(cost.to(like.dtype), same, *within, given.share)
+            yield Link(
+                cost.to(like.dtype),
+                same,
+                None if theirs is None else theirs.to(like.dtype),
+                None if ours is None else ours.to(like.dtype),
+                given.share,
+            )
 
 
 class ReuseSettings(EntropicSettings):

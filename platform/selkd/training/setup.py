@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 import torch
@@ -26,8 +26,10 @@ from selkd.selection import SAMPLES, TEACHERS, RowEvidence, TeacherEvidence
 from selkd.selection.categories import Choice
 from selkd.selection.teachers import About
 from selkd.training.agreement import foreign, same_categories, square
+from selkd.training.asking import TaskSample
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
+from selkd.training.briefly import answers_of
 from selkd.training.faculty import Faculty, SideBySide
 from selkd.training.meanings import Meanings
 from selkd.training.randomness import RowKeys, key_randomness
@@ -92,13 +94,29 @@ class Setup:
         """Teachers with categories of their own, where the objective learns from such."""
         if not self.config.crosses:
             return None
-        meanings = Meanings(self.config, self.workspace, self.dataset, self.splits.train, self.device)
-        repository, settings = TeacherRepository(self.workspace.teachers), self.config.selection.teachers
-        cards = {name: About(card.categories, card.validation_accuracy) for name, card in repository.cards()[0].items()}
-        evidence = TeacherEvidence(self.config.teacher, cards)
+        evidence, settings = self.teacher_evidence(), self.config.selection.teachers
         chosen = TEACHERS[settings.policy](settings).choose(evidence, self.config.seed)
+        repository = TeacherRepository(self.workspace.teachers)
         shares = {repository.load(name, self.device): share for name, share in chosen.shares.items()}
-        return Faculty.of(shares, chosen.scores, meanings, self.task)
+        return Faculty.of(shares, chosen.scores, self.meanings, self.task)
+
+    def teacher_evidence(self, prepare: Callable[[Sequence[str], int], None] = lambda *_: None) -> TeacherEvidence:
+        """What teacher policies may read; `prepare` hears whose answers will be asked, and may have them ready."""
+        repository = TeacherRepository(self.workspace.teachers)
+        cards = {name: About(card.categories, card.validation_accuracy) for name, card in repository.cards()[0].items()}
+        self.sample.prepare = prepare
+        return TeacherEvidence(self.config.teacher, cards, self.sample)
+
+    @cached_property
+    def sample(self) -> TaskSample:
+        """What teacher policies may ask about the task."""
+        repository = TeacherRepository(self.workspace.teachers)
+        load = cache(lambda name: repository.load(name, self.device))
+        return TaskSample(self.meanings, self.task, load, partial(answers_of, self.config, self.workspace, self.task))
+
+    @cached_property
+    def meanings(self) -> Meanings:
+        return Meanings(self.config, self.workspace, self.dataset, self.splits.train, self.device)
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:

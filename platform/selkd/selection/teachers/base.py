@@ -1,10 +1,14 @@
-"""What a teacher policy is, what it may read, and the registry that finds it by name."""
+"""What a teacher policy is, what it may read, and the registry that finds it by name.
+
+Shapes: n rows of a sample, K1 categories of a teacher, o outputs of the student, d features.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Protocol
 
 from pydantic import Field
+from torch import Tensor
 
 from selkd.errors import UserError, nearest
 from selkd.registry import Registry
@@ -36,12 +40,38 @@ class About:
     accuracy: float  # on validation rows of its own data
 
 
+class Sample(Protocol):
+    """What may be asked about the task: its training rows alone, and networks over so many rows of each category."""
+
+    def prior(self) -> Tensor: ...  # [o] shares of the training rows
+
+    def costs(self, names: Sequence[str]) -> dict[str, Tensor]: ...  # [K1, o] of each teacher, the largest being 1
+
+    def shared(self, name: str) -> float: ...  # share of the task's categories that the teacher knows by name
+
+    def labels(self, rows: int) -> Tensor: ...  # [n]
+
+    def logits(self, name: str, rows: int) -> Tensor: ...  # [n, K1]: one forward pass a row
+
+    def features(self, name: str, rows: int) -> Tensor: ...  # [n, d]: one forward pass a row
+
+    def student(self, rows: int, steps: int) -> Tensor: ...  # [n, o] logits of one student, trained briefly
+
+    def ahead(self, names: Sequence[str], rows: int) -> None: ...  # these teachers' logits will be asked
+
+
 @dataclass(frozen=True)
 class TeacherEvidence:
     """What is known of the teachers of a repository, from their cards and the training rows of a task alone."""
 
     named: str | None  # the teacher that the key `teacher` names
     cards: Mapping[str, About]  # of all teachers that can be read, by name
+    known: Sample | None = None
+
+    @property
+    def sample(self) -> Sample:
+        assert self.known is not None
+        return self.known
 
 
 class TeacherPolicy:
@@ -67,6 +97,12 @@ class RankingSettings(TeacherPolicySettings):
     among: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None, description="The teachers that are ranked; all of the repository when absent."
     )
+
+
+class SampleSettings(RankingSettings):
+    """Settings of policies that show training rows to teachers."""
+
+    rows: int = Field(default=50, ge=1, description="Training rows of each category that are shown, at most.")
 
 
 class RankingPolicy(TeacherPolicy):
