@@ -11,7 +11,7 @@ from selkd.objectives import REGISTRY, Context, View
 from selkd.objectives.links import Link
 from selkd.transport import ground_cost
 
-SPREAD, SHOTS, SEEDS = 0.35, 5, 4
+SPREAD, SHOTS, SEEDS = 0.35, 5, 3
 OURS = torch.tensor([0.0, 0.45, 0.9, 1.35])
 
 
@@ -41,7 +41,7 @@ def accuracy(seed: int, theirs: Tensor, **settings: Any) -> float:
     student = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 4))
     optimiser = torch.optim.Adam(student.parameters(), 0.02)
     targets, teacher = F.one_hot(labels, 4).float(), answers(x, theirs)
-    for _ in range(150):
+    for _ in range(100):
         optimiser.zero_grad()
         terms = objective.terms(View(student(x), targets, teacher, len(x)))
         torch.stack([objective.weights[name] * term.mean() for name, term in terms.items()]).sum().backward()
