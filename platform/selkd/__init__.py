@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
     from selkd.promotion import Promoted, promote
+    from selkd.ranking import Ranking, rank
     from selkd.reproduction import Reproduction, reproduce
     from selkd.students import Evaluated, evaluate, export, predict
     from selkd.sweeps.run import sweep
@@ -45,6 +46,8 @@ _HOMES = {
     "predict": "students",
     "Promoted": "promotion",
     "promote": "promotion",
+    "Ranking": "ranking",
+    "rank": "ranking",
     "Reproduction": "reproduction",
     "reproduce": "reproduction",
     "sweep": "sweeps.run",
@@ -58,9 +61,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Comparison", "Dataset", "Evaluated", "Job", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study",
-    "Submission", "Task", "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays",
-    "import_teacher", "load", "predict", "promote", "report", "reproduce", "submit", "sweep", "sync", "teach", "train",
+    "Comparison", "Dataset", "Evaluated", "Job", "Promoted", "Ranking", "Reproduction", "RunConfig", "SearchSpace",
+    "Study", "Submission", "Task", "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays",
+    "import_teacher", "load", "predict", "promote", "rank", "report", "reproduce", "submit", "sweep", "sync", "teach",
+    "train",
 ]  # fmt: skip
 
 

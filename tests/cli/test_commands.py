@@ -8,19 +8,8 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    "submit",
-    "jobs",
-    "cluster",
-    "demo",
-    "teach",
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "data",
-    "doctor",
-    "sync",
-    "ui",
+    *("demo", "teach", "train", "evaluate", "predict", "export", "submit", "jobs", "cluster"),
+    *("data", "teachers", "doctor", "sync", "ui"),
 ]
 
 

@@ -132,3 +132,11 @@ def test_the_key_names_what_decides_the_student_only() -> None:
     one = RunConfig()
     assert one.key == RunConfig.model_validate({"workers": {"count": 4}, "experiment": "other"}).key
     assert one.key != RunConfig(seed=1).key
+
+
+def test_what_is_left_at_its_default_may_come_later_without_new_keys() -> None:
+    """So that runs which were recorded without such a group are found again."""
+    key = RunConfig().key
+    assert key == "student-95267360e0"
+    assert RunConfig.model_validate({"semantics": {"source": "names", "characters": 3}}).key == key
+    assert RunConfig.model_validate({"semantics": "zero-one"}).key != key

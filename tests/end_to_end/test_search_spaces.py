@@ -27,6 +27,7 @@ PROMISED = {
     "students-objectives",
     *("digits-closed", "digits-open"),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
+    *("fashion-cross-task", "fashion-teachers"),
 }
 TINY = (
     "budget.candidates=2",

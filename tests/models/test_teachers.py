@@ -227,3 +227,49 @@ def test_imported_weights_reach_the_network(tmp_path: Path):
     assert all(
         torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values(), strict=True)
     )
+
+
+def test_cards_are_read_without_weights_and_broken_entries_are_skipped_with_the_reason(repository: TeacherRepository):
+    for name in ("cut", "gone", "strange", "whole"):
+        save(repository, name)
+    (repository.path("whole") / WEIGHTS).write_bytes(b"not read")
+    (repository.path("cut") / CARD).write_text("{")
+    (repository.path("gone") / WEIGHTS).unlink()
+    (repository.path("strange") / CARD).write_text((repository.path("whole") / CARD).read_text())
+    cards, broken = repository.cards()
+    assert list(cards) == ["whole"]
+    assert "cannot be read as JSON" in broken["cut"]
+    assert "weights.safetensors: missing" in broken["gone"]
+    assert "the card is that of teacher 'whole'" in broken["strange"]
+
+
+def test_a_fault_of_weights_is_found_when_they_are_read(repository: TeacherRepository):
+    save(repository)
+    assert repository.fault("zoo") is None
+    (repository.path("zoo") / WEIGHTS).write_bytes(b"other")
+    assert "does not match the checksum" in str(repository.fault("zoo"))
+
+
+def test_a_removed_teacher_leaves_nothing_and_its_name_is_free(repository: TeacherRepository):
+    save(repository)
+    (repository.path("zoo") / CARD).write_text("broken ones go, too")
+    repository.remove("zoo")
+    assert list(repository.root.iterdir()) == []
+    assert save(repository, made=classifier(seed=1)).name == "zoo"
+
+
+@pytest.mark.parametrize("name", ["../zoo", "", ".", "a/b", "zooo"])
+def test_only_a_teacher_is_removed(repository: TeacherRepository, name: str):
+    save(repository)
+    with pytest.raises(UserError, match=r"a name has letters|no teacher"):
+        repository.remove(name)
+    assert repository.names() == ["zoo"]
+
+
+def test_a_teacher_that_is_a_link_is_removed_without_what_it_points_to(repository: TeacherRepository, tmp_path: Path):
+    save(TeacherRepository(tmp_path / "other"))
+    repository.root.mkdir()
+    repository.path("zoo").symlink_to(tmp_path / "other" / "zoo")
+    repository.remove("zoo")
+    assert repository.names() == []
+    assert TeacherRepository(tmp_path / "other").fault("zoo") is None

@@ -158,6 +158,12 @@ def test_the_keys_of_a_search_are_those_of_a_configuration() -> None:
     assert {"objective", "student", "selection.samples", "selection.categories"} <= set(components())
 
 
+REQUIRED = {
+    "vectors": {"file": "f"},
+    "hierarchy": {"file": "f"},
+    "matrix": {"file": "f"},
+    "prototypes": {"encoder": "e"},
+}
 MEMBERS = [(component.group, name) for component in components().values() for name in component.members]
 
 
@@ -166,8 +172,9 @@ def test_what_a_component_declares_is_a_sound_space(space: Any, group: str, name
     """A developer who declares a range that the component refuses learns it here."""
     component = components()[group]
     keys = [key for field in component.members[name] if declared(key := f"{group}.{field}", {name})]
+    given = {group: {component.tag: name, **REQUIRED[name]}} if name in REQUIRED else {}
     found = set()
     for mode in ("closed", "open"):
         searched = {component.key: {"choice": [name]}} | ({f"{group}.*": "declared"} if keys else {})
-        found |= set(space(search=searched, base={"teacher": "big", "task": {"mode": mode}}).search)
+        found |= set(space(search=searched, base={"teacher": "big", "task": {"mode": mode}, **given}).search)
     assert found == {component.key, *keys}

@@ -295,3 +295,10 @@ def test_a_declared_comparison_does_not_change_once_students_are_trained(file: P
     assert before.comparison is not None
     assert before.comparison.looks == [3, 6]
     assert not before.difference(SearchSpace.read(file, ["comparison.by=objective.name"])).harmless
+
+
+def test_a_taught_teacher_is_the_runs_own_unless_a_policy_chooses(space: Any) -> None:
+    taught = {"teacher": {"name": "big", "student": {"model": "mlp"}}}
+    assert space(**taught).base["teacher"] == "big"
+    chosen = {"objective": "transport", "selection": {"teachers": "overlap"}}
+    assert "teacher" not in space(**taught, base=chosen, search={"objective.epsilon": "declared"}).base

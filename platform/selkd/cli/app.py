@@ -4,7 +4,22 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, cluster, compare, data, demo, jobs, promote, report, reproduce, studies, sweep, train, use
+from selkd.cli import (
+    care,
+    cluster,
+    compare,
+    data,
+    demo,
+    jobs,
+    promote,
+    report,
+    reproduce,
+    studies,
+    sweep,
+    teachers,
+    train,
+    use,
+)  # fmt: skip
 
 app = typer.Typer(
     name="selkd",
@@ -52,6 +67,7 @@ app.command(rich_help_panel=ELSEWHERE)(jobs.submit)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=ELSEWHERE)
 app.add_typer(cluster.app, name="cluster", rich_help_panel=ELSEWHERE)
 app.add_typer(data.app, name="data", rich_help_panel=CARE)
+app.add_typer(teachers.app, name="teachers", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(care.doctor)
 app.command(rich_help_panel=CARE)(care.sync)
 app.command(rich_help_panel=CARE)(care.ui)

@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
-NAMED = {"objective": "name", "selection.categories": "policy", "selection.samples": "policy"}
+NAMED = {
+    "objective": "name",
+    "semantics": "source",
+    "selection.categories": "policy",
+    "selection.samples": "policy",
+    "selection.teachers": "policy",
+}
 """Such groups of a run, and the key that names the component."""
 
 

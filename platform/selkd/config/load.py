@@ -153,6 +153,8 @@ def _written(loc: Sequence[Any], config: Any) -> list[str | int]:
     path: list[str | int] = []
     for index, part in enumerate(loc):
         last = index == len(loc) - 1
+        if isinstance(config, str) and part == config:  # a component given by its name alone
+            continue
         known = isinstance(config, Mapping) and (part in config or (last and part not in config.values()))
         if known or isinstance(config, list | tuple) or not isinstance(config, Mapping):
             path.append(part)

@@ -12,12 +12,15 @@ from pydantic_core import PydanticUndefined
 from selkd import models, objectives
 from selkd.config.choices import NAMED
 from selkd.config.run import RunConfig
-from selkd.selection import CATEGORIES, SAMPLES
+from selkd.selection import CATEGORIES, SAMPLES, TEACHERS
+from selkd.semantics import SEMANTICS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "objective": objectives.REGISTRY,
+    "semantics": SEMANTICS,
     "selection.categories": CATEGORIES,
     "selection.samples": SAMPLES,
+    "selection.teachers": TEACHERS,
 }
 NO_SETTINGS = "No settings."
 HEADER = """# Configuration reference

@@ -1,6 +1,8 @@
 """The configuration of one run: a teacher or one student. A component's own settings live with the component."""
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +14,13 @@ from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
 from selkd.files import fingerprint
-from selkd.selection import CATEGORIES, SAMPLES
+from selkd.selection import CATEGORIES, SAMPLES, TEACHERS
+from selkd.semantics import SEMANTICS
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
+
+SAID_IF_CHANGED = ("semantics", "selection.teachers")
+"""Groups that a trial's key tells of only where they are not at their defaults."""
 
 
 class Settings(BaseModel):
@@ -164,6 +170,12 @@ class SelectionSettings(Settings):
         validate_default=True,
         description="How often each training row is used: a policy, or a group with `policy` and its keys.",
     )
+    teachers: choice(TEACHERS, "policy") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="named",
+        validate_default=True,
+        description="Whom objectives learn from that take teachers of other categories: a policy, or a group with "
+        "`policy` and its keys. `named`: the key teacher.",
+    )
 
 
 class RunConfig(Settings):
@@ -183,19 +195,33 @@ class RunConfig(Settings):
         validate_default=True,
         description="What the student learns from: a name, or a group with `name` and that objective's keys.",
     )
+    semantics: choice(SEMANTICS, "source") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="names",
+        validate_default=True,
+        description="What it costs to say one category for another, where a teacher knows others than the data: a "
+        "source, or a group with `source` and its keys.",
+    )
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "RunConfig":
-        if self.needs_teacher and self.teacher is None:
+        chosen = self.crosses and self.selection.teachers.chooses
+        if self.needs_teacher and self.teacher is None and not chosen:
             raise ValueError(f"teacher: objective {self.objective.name!r} needs one. Train it with `selkd teach`.")
+        if chosen and self.teacher is not None:
+            raise ValueError("teacher: does nothing where selection.teachers says which ones. Remove one of them.")
         for key in ("categories", "samples"):
             settings = getattr(self.selection, key)
-            if settings.needs_teacher and self.teacher is None:
-                policy = f"selection.{key}.policy {settings.policy!r}"
+            policy = f"selection.{key}.policy {settings.policy!r}"
+            if settings.needs_teacher and self.teacher is None and not chosen:
                 raise ValueError(f"teacher: {policy} reads one. Train it with `selkd teach`.")
+            if settings.needs_teacher and self.crosses and key == "categories":
+                raise ValueError(
+                    f"objective.name: {policy} reads a teacher of the data's own categories, and "
+                    f"{self.objective.name!r} learns from teachers of any. Choose another policy or objective."
+                )
         if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
             raise ValueError(
                 "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
@@ -211,9 +237,25 @@ class RunConfig(Settings):
         return objectives.find(self.objective.name).needs_teacher and getattr(self.objective, "alpha", 1) > 0
 
     @property
+    def reads_teacher(self) -> bool:
+        """Whether anything depends on the teacher's answers."""
+        return self.needs_teacher or self.selection.categories.needs_teacher or self.selection.samples.needs_teacher
+
+    @property
+    def crosses(self) -> bool:
+        """Whether teachers may know other categories than the data."""
+        return objectives.find(self.objective.name).crosses
+
+    @property
     def key(self) -> str:
         """The trial's key: equal for equal configurations, whatever the number of workers and the experiment."""
         decides = self.model_dump(mode="json", exclude={"experiment": True, "workers": True})
+        plain = RunConfig().model_dump(mode="json")
+        for group in SAID_IF_CHANGED:
+            *above, name = group.split(".")
+            mine, default = (reduce(getitem, above, tree) for tree in (decides, plain))
+            if mine[name] == default[name]:
+                del mine[name]
         return f"{self.name}-{fingerprint(decides)[:10]}"
 
     @classmethod

@@ -1,6 +1,8 @@
 """The teacher repository: a folder a teacher, with its weights and a card that says what they are."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -12,14 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from torch import Tensor, nn
 
 from selkd.errors import UserError, nearest
-from selkd.files import checksum, fingerprint, write_json, writing_folder
+from selkd.files import cannot_write, checksum, fingerprint, write_json, writing_folder
+from selkd.models.adapt import fitted
 from selkd.models.card import CARD, WEIGHTS, NetworkCard, card_faults, read_card, rebuild
 from selkd.models.classifier import Classifier
-from selkd.models.registry import check
+from selkd.models.features import features, head_of
+from selkd.models.registry import build, check
 from selkd.models.weights import load_weights, read_weights, write_weights
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-REMEDY = "Delete the folder, then train or import the teacher again."
+REMEDY = "Remove it with `selkd teachers remove`, then train or import the teacher again."
 
 
 class DataCard(BaseModel):
@@ -31,20 +35,25 @@ class DataCard(BaseModel):
     fingerprint: str
 
 
-class TeacherCard(NetworkCard):
-    """Everything about a teacher except its weights."""
+class TeacherDescription(NetworkCard):
+    """What is told of a network that is to become a teacher."""
 
-    name: str = Field(pattern=NAME)
     data: DataCard
     accuracy: dict[str, FiniteFloat] = Field(description="Validation accuracy by category.")
     validation_accuracy: FiniteFloat
-    created_by: str
 
     @model_validator(mode="after")
-    def _knows_what_it_scores(self) -> "TeacherCard":
+    def _knows_what_it_scores(self) -> "TeacherDescription":
         if unknown := set(self.accuracy) - set(self.categories):
             raise ValueError(f"accuracy: {', '.join(sorted(unknown))} not among the categories")
         return self
+
+
+class TeacherCard(TeacherDescription):
+    """Everything about a teacher except its weights."""
+
+    name: str = Field(pattern=NAME)
+    created_by: str
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -76,8 +85,20 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Logits [B, K] of images in [0, 1], computed in the teacher's own precision."""
-        return self.classifier(images.to(self.classifier.mean))
+        """Logits [B, K] of images in [0, 1] of any shape, computed in the teacher's own precision."""
+        return self.classifier(self._fitted(images).to(self.classifier.mean))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last layer reads [B, d] of images in [0, 1] of any shape."""
+        return features(self.classifier, len(self.card.categories), self._fitted(images))
+
+    @property
+    def rows(self) -> Tensor:
+        """The last layer's rows [K, d]."""
+        return head_of(self.classifier, len(self.card.categories)).weight.detach()
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        return fitted(images, self.card.channels, self.card.image_size)
 
 
 class TeacherRepository:
@@ -135,7 +156,9 @@ class TeacherRepository:
             write_json(part / CARD, card.model_dump(mode="json"))
             rebuild(card, part, REMEDY)
         if self._card(name) != card:
-            raise UserError(f"a different teacher {name!r} exists. Choose another name or delete {self.path(name)}.")
+            raise UserError(
+                f"a different teacher {name!r} exists. Choose another name, or `selkd teachers remove {name}`."
+            )
         return card
 
     @staticmethod
@@ -151,6 +174,64 @@ class TeacherRepository:
             )
         card = self._card(name)
         return Teacher(card, lambda: rebuild(card, self.path(name), REMEDY).to(device))
+
+    def cards(self) -> tuple[dict[str, TeacherCard], dict[str, str]]:
+        """The teachers that can be read, and of every other one the reason; no weights are read."""
+        cards: dict[str, TeacherCard] = {}
+        broken: dict[str, str] = {}
+        for name in self.names():
+            weights = self.path(name) / WEIGHTS
+            try:
+                card = self._card(name)
+            except UserError as error:
+                broken[name] = str(error)
+                continue
+            if weights.is_file():
+                cards[name] = card
+            else:
+                broken[name] = f"{weights}: missing. {REMEDY}"
+        return cards, broken
+
+    def fault(self, name: str) -> str | None:
+        """What is wrong with a teacher, weights included; nothing where it is whole."""
+        try:
+            _ = self.load(name).classifier
+        except UserError as error:
+            return str(error)
+        return None
+
+    def add(self, name: str, weights: Path, description: TeacherDescription) -> TeacherCard:
+        """Keep a file of weights as the teacher `name` that the description tells of."""
+        found = description.weights_sha256
+        if found and weights.is_file() and checksum(weights) != found:
+            raise UserError(
+                f"{weights}: does not match weights_sha256 of its description: changed, damaged or cut off."
+            )
+        network = build(
+            description.architecture,
+            channels=description.channels,
+            outputs=len(description.categories),
+            image_size=description.image_size,
+            **description.settings,
+        )
+        self.read_weights(network, weights)
+        told = description.model_dump(
+            include={"categories", "architecture", "settings", "channels", "image_size", "data"}
+            | {"accuracy", "validation_accuracy"}
+        )
+        return self.save(name, Classifier(network, description.mean, description.std), **told)
+
+    def remove(self, name: str) -> None:
+        """Forget a teacher, broken or not: it disappears in one step."""
+        path = self.path(name)
+        if name not in self.names():
+            raise UserError(f"no teacher {name!r} in {self.root}. {nearest(name, self.names())}")
+        gone = path.with_name(f".{name}.removed-{os.getpid()}")
+        try:
+            path.rename(gone)
+            gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     def _card(self, name: str) -> TeacherCard:
         path = self.path(name) / CARD

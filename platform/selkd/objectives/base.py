@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from selkd.objectives.links import Link
 from selkd.objectives.truth import Truth, truth_loss
 from selkd.registry import Registry
 
@@ -22,6 +23,7 @@ class Context:
     ids: Tensor  # [k] the selected categories among the teacher's K
     mode: Literal["closed", "open"]
     counts: Tensor  # [o] training rows per output
+    links: tuple[Link, ...] = ()  # teachers of other categories, in the order of their columns
 
     @property
     def selected(self) -> int:
@@ -77,6 +79,7 @@ class Objective(nn.Module):
     name: ClassVar[str]
     Settings: ClassVar[type[ObjectiveSettings]] = ObjectiveSettings
     needs_teacher: ClassVar[bool] = True
+    crosses: ClassVar[bool] = False  # teachers may know other categories than the data
 
     def __init__(self, settings: ObjectiveSettings, context: Context) -> None:
         super().__init__()

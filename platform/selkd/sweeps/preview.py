@@ -107,11 +107,13 @@ def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace,
 def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
     config = space.config(parameters, space.seed)
     tree: dict[str, Any] = config.model_dump(mode="json")
-    if config.teacher is not None and config.teacher not in TeacherRepository(workspace.teachers).names():
+    taught = TeacherRepository(workspace.teachers).names()
+    chosen = config.crosses and config.selection.teachers.chooses
+    if (chosen and not taught) or (config.teacher is not None and config.teacher not in taught):
         tree |= {"teacher": None, "objective": "cross-entropy"}
         tree["selection"].pop("categories")
         notes.append(
-            f"The teacher {config.teacher!r} is not taught yet: students were measured without it, "
+            f"The teacher {config.teacher or 'to choose'!r} is not taught yet: students were measured without it, "
             "and its own training is not counted."
         )
     tree["selection"]["samples"] = {"policy": "all", "keep": config.selection.samples.keep}

@@ -171,7 +171,8 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
         name = RunConfig.model_validate(teacher).name
         if base.get("teacher", name) != name:
             raise ValueError(f"base.teacher: {base['teacher']!r} is not the taught teacher {name!r}. Remove it.")
-        base = {**base, "teacher": name}
+        if lookup(base, "selection.teachers") is None:  # else a policy chooses, this one among others
+            base = {**base, "teacher": name}
     found["base"] = _checked(base, "base")
     if "search" in found:
         found["search"] = resolved_search(found["search"], found["base"])

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from selkd.data import Part, TaskView, draws
 from selkd.data.augment import Augmentation, augment, mix, partners
 from selkd.data.rows import StreamedRows
+from selkd.training.faculty import Columns
 from selkd.training.rounds import Rounds
 from selkd.training.workers import Workers
 
@@ -42,7 +43,7 @@ class Batch:
 class Stored:
     """Teacher outputs computed before training."""
 
-    logits: np.ndarray  # [V, N, K] by view and row of the whole training part
+    logits: np.ndarray | Columns  # [V, N, K] by view and row of the whole training part
     seed: int  # of the views
 
 

@@ -34,7 +34,7 @@ def _write(
 ) -> None:
     found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
     found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
-    taught = {} if setup.teacher is None else {part: scored_teacher(setup, part) for part in ("validation", "test")}
+    taught = {} if not setup.teachers else {part: scored_teacher(setup, part) for part in ("validation", "test")}
     for part, answers in taught.items():
         found |= {f"teacher/{part}/{k}": v for k, v in answers.metrics().items()}
     found |= costs(setup, student) | setup.rounds.costs()

@@ -21,6 +21,7 @@ from selkd.tracking import TrialRecord, provenance
 from selkd.training.ending import KINDS, Paused, StoppedEarly, ask_to_end
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
+from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
 Resources = Mapping[str, float]
@@ -140,6 +141,22 @@ def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
     except tuple(EXPECTED.values()) as error:
         return next(name for name, kind in EXPECTED.items() if isinstance(error, kind)), str(error)
     return None
+
+
+def answers_with_ray(config: RunConfig, workspace: Workspace, names: Sequence[str], rows: int, cpus: int) -> None:
+    """Have the answers of these teachers to a task's sample in the evidence, several teachers at once."""
+    with started(cpus) as running:
+        ask = running.remote(num_cpus=1)(_ask)
+        tree = config.model_dump(mode="json")
+        running.get([ask.remote(tree, str(workspace.root), name, rows) for name in names])
+
+
+def _ask(config: dict[str, Any], workspace: str, name: str, rows: int) -> None:
+    """A teacher that cannot be asked is not: whoever needs its answers will learn why."""
+    with contextlib.suppress(UserError):
+        settings = RunConfig.model_validate(config)
+        setup = Setup.of(settings, Workspace(Path(workspace)), Workers(), device_of(settings))
+        setup.teacher_evidence().sample.logits(name, rows)
 
 
 @contextlib.contextmanager

@@ -154,7 +154,7 @@ def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setu
     setup = Setup.of(config, workspace, workers, device_of(config))
     same_origin(TrialRecord(workspace.runs / config.key), setup)
     setup.fingerprints()  # computes the evidence
-    if setup.teacher is not None:
+    if setup.teachers:
         setup.evidence("validation")  # finds a damaged teacher before training, not after
     setup.rounds.rows(0)  # refuses a policy that cannot choose
     return setup
@@ -258,7 +258,7 @@ def _tags(setup: Setup) -> dict[str, str]:
         "selkd.name": config.name,
         "selkd.objective": config.objective.name,
         "selkd.student": config.student.model,
-        "selkd.teacher": config.teacher or "",
+        "selkd.teacher": ", ".join(teacher.card.name for teacher in setup.teachers),
         "selkd.mode": config.task.mode,
         "selkd.selection.categories": config.selection.categories.policy,
         "selkd.selection.samples": config.selection.samples.policy,

@@ -1,4 +1,4 @@
-"""What a run selected, written beside its record: the categories and what decided, and how often rows were used."""
+"""What a run selected, written beside its record: categories and teachers, what decided, how often rows were used."""
 
 from selkd.files import write_json
 from selkd.tracking import TrialRecord
@@ -9,9 +9,13 @@ def write_selection(setup: Setup, record: TrialRecord) -> None:
     """`selection.json`: policies, their settings, the subset chosen, the scores that decided, and what was spent."""
     selection, choice = setup.config.selection, setup.choice
     path = record.folder / "selection.json"
+    teachers = {} if setup.faculty is None else {
+        "teachers": {"settings": selection.teachers.model_dump(mode="json"), **setup.faculty.report()}
+    }  # fmt: skip
     write_json(
         path,
         {
+            **teachers,
             "categories": {
                 "settings": selection.categories.model_dump(mode="json"),
                 "chosen": list(choice.categories),

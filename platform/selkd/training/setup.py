@@ -2,8 +2,9 @@
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 import torch
@@ -21,11 +22,16 @@ from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
-from selkd.selection import SAMPLES, RowEvidence
+from selkd.selection import SAMPLES, TEACHERS, RowEvidence, TeacherEvidence
 from selkd.selection.categories import Choice
-from selkd.training.agreement import same_categories, square
+from selkd.selection.teachers import About
+from selkd.training.agreement import foreign, same_categories, square
+from selkd.training.asking import TaskSample
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
+from selkd.training.briefly import answers_of
+from selkd.training.faculty import Faculty, SideBySide
+from selkd.training.meanings import Meanings
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
 from selkd.training.subset import choose
@@ -52,9 +58,12 @@ class Setup:
         square(dataset)
         splits = splits.to(device)
         teacher = None
-        if config.teacher is not None:
+        if config.teacher is not None and not config.crosses:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
-            same_categories(teacher, dataset)
+            if config.reads_teacher or not foreign(teacher, dataset):
+                same_categories(teacher, dataset)
+            else:
+                teacher = None
         setup = cls(config, workspace, workers, device, dataset, splits, teacher)
         setup.check_sizes()
         return setup
@@ -75,7 +84,46 @@ class Setup:
     def _mean_answers(self) -> np.ndarray:
         """The teacher's mean probabilities [K, K] over the training rows of each category, plain view."""
         store = ArrayStore(self.workspace.evidence)
-        return statistics(store, self.evidence("train"), self.splits.train.labels)["mean_probability"]
+        assert self.teacher is not None
+        return statistics(store, self._answers(self.teacher, "train", 1, Augmentation()), self.splits.train.labels)[
+            "mean_probability"
+        ]
+
+    @cached_property
+    def faculty(self) -> Faculty | None:
+        """Teachers with categories of their own, where the objective learns from such."""
+        if not self.config.crosses:
+            return None
+        evidence, settings = self.teacher_evidence(), self.config.selection.teachers
+        chosen = TEACHERS[settings.policy](settings).choose(evidence, self.config.seed)
+        repository = TeacherRepository(self.workspace.teachers)
+        shares = {repository.load(name, self.device): share for name, share in chosen.shares.items()}
+        return Faculty.of(shares, chosen.scores, self.meanings, self.task)
+
+    def teacher_evidence(self, prepare: Callable[[Sequence[str], int], None] = lambda *_: None) -> TeacherEvidence:
+        """What teacher policies may read; `prepare` hears whose answers will be asked, and may have them ready."""
+        repository = TeacherRepository(self.workspace.teachers)
+        cards = {name: About(card.categories, card.validation_accuracy) for name, card in repository.cards()[0].items()}
+        self.sample.prepare = prepare
+        return TeacherEvidence(self.config.teacher, cards, self.sample)
+
+    @cached_property
+    def sample(self) -> TaskSample:
+        """What teacher policies may ask about the task."""
+        repository = TeacherRepository(self.workspace.teachers)
+        load = cache(lambda name: repository.load(name, self.device))
+        return TaskSample(self.meanings, self.task, load, partial(answers_of, self.config, self.workspace, self.task))
+
+    @cached_property
+    def meanings(self) -> Meanings:
+        return Meanings(self.config, self.workspace, self.dataset, self.splits.train, self.device)
+
+    @property
+    def teachers(self) -> tuple[Teacher, ...]:
+        """All whom the run asks; the columns of their logits stand side by side."""
+        if self.faculty is not None:
+            return self.faculty.teachers
+        return () if self.teacher is None else (self.teacher,)
 
     @cached_property
     def keys(self) -> RowKeys:
@@ -101,7 +149,8 @@ class Setup:
         return classifier
 
     def objective(self, counts: Tensor) -> objectives.Objective:
-        context = objectives.Context(self.task.ids, self.task.mode, counts.double())
+        links = () if self.faculty is None else self.faculty.links
+        context = objectives.Context(self.task.ids, self.task.mode, counts.double(), links)
         settings = self.config.objective
         try:
             return objectives.find(settings.name)(settings, context).to(self.device)
@@ -151,13 +200,15 @@ class Setup:
         return Rounds(SAMPLES[settings.policy](settings), evidence, self.rows_per_epoch, self.config.seed)
 
     def taught(self, part: str) -> Tensor:
-        """The teacher's logits [N, o] over a whole part, restricted to the task, in float64."""
+        """The teacher's logits [N, o] over a whole part, restricted or carried to the task, in float64."""
         logits = torch.from_numpy(np.array(self.evidence(part)["logits"][0])).double()
+        if self.faculty is not None:
+            return self.faculty.answers(logits)
         return restrict(logits.log_softmax(1), self.task.ids, self.task.mode == "open")
 
     def batches(self) -> Batches:
         config, part = self.config, self.splits.train
-        online = self.teacher is not None and config.needs_teacher and self.replayed is None
+        online = bool(self.teachers) and config.needs_teacher and self.replayed is None
         return Batches(
             part,
             self.task,
@@ -170,19 +221,21 @@ class Setup:
             workers=self.workers,
             rounds=self.rounds,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
-            online=self._online_teacher().logits if online else None,
+            online=self._online_teachers() if online else None,
         )
 
-    def _online_teacher(self) -> Teacher:
-        """The teacher in the run's precision, so that its answers do not depend on how a batch is shared."""
-        assert self.teacher is not None
-        teacher = self.teacher
-        return Teacher(teacher.card, lambda: copy.deepcopy(teacher.classifier).to(self.dtype))
+    def _online_teachers(self) -> Callable[[Tensor], Tensor]:
+        """The teachers in the run's precision, so that their answers do not depend on how a batch is shared."""
+        copies = [Teacher(one.card, partial(self._in_precision, one)) for one in self.teachers]
+        return lambda images: torch.cat([one.logits(images) for one in copies], 1)
+
+    def _in_precision(self, teacher: Teacher) -> Classifier:
+        return copy.deepcopy(teacher.classifier).to(self.dtype)
 
     @cached_property
-    def replayed(self) -> Arrays | None:
+    def replayed(self) -> Arrays | SideBySide | None:
         """The teacher's logits over the views of the training rows, where training replays them."""
-        if self.teacher is None or not self.config.needs_teacher or self.config.training.teacher == "online":
+        if not self.teachers or not self.config.needs_teacher or self.config.training.teacher == "online":
             return None
         return self.evidence("train", self.config.training.views, self.config.data.augment)
 
@@ -192,7 +245,10 @@ class Setup:
             "data": self.dataset.fingerprint,
             "teacher": self.teacher.fingerprint if self.teacher else None,
             "categories": fingerprint(list(self.task.names)),
-        }
+            **({} if self.faculty is None else {
+                "teacher": self.faculty.fingerprint, "semantics": self.faculty.semantics,
+            }),
+        }  # fmt: skip
 
     def fingerprints(self) -> dict[str, str | None]:
         """What the student is made from, by content."""
@@ -201,18 +257,22 @@ class Setup:
             "evidence": None if self.replayed is None else self.replayed.fingerprint,
         }
 
-    def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays:
+    def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays | SideBySide:
         """The teacher's logits over one part; computed once, shared by every student."""
-        assert self.teacher is not None
+        assert self.teachers
+        found = [self._answers(teacher, part, views, augmentation or Augmentation()) for teacher in self.teachers]
+        return found[0] if len(found) == 1 else SideBySide(found)
+
+    def _answers(self, teacher: Teacher, part: str, views: int, augmentation: Augmentation) -> Arrays:
         return teacher_logits(
             ArrayStore(self.workspace.evidence),
-            teacher_fingerprint=self.teacher.fingerprint,
-            logits_of=self.teacher.logits,
+            teacher_fingerprint=teacher.fingerprint,
+            logits_of=teacher.logits,
             part=getattr(self.splits, part),
             data_fingerprint=self.dataset.fingerprint,
             part_name=part,
             views=views,
-            augmentation=augmentation or Augmentation(),
+            augmentation=augmentation,
             seed=self.config.data.seed,
             fill=torch.tensor(self.dataset.mean),
             device=self.device,

@@ -55,7 +55,7 @@ def refuse_another(config: RunConfig, workspace: Workspace) -> None:
     if not finished or load_student(student)[1].weights_sha256 != teachers.load(config.name).card.weights_sha256:
         raise UserError(
             f"name: a different teacher {config.name!r} exists. "
-            f"Choose another name or delete {teachers.path(config.name)}."
+            f"Choose another name, or `selkd teachers remove {config.name}`."
         )
 
 

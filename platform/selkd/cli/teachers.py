@@ -1,0 +1,168 @@
+"""`selkd teachers`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from selkd.cli import show
+
+if TYPE_CHECKING:
+    from selkd.models.teachers import TeacherRepository
+
+app = typer.Typer(
+    help="Keep many teachers: list, inspect, add, remove, verify and rank them.",
+    no_args_is_help=True,
+)
+Name = Annotated[str, typer.Argument(help="Name of a teacher of the workspace.", show_default=False)]
+
+
+@app.command("list")
+def list_teachers(json: show.Json = False) -> None:
+    """List the teachers by name. Those that cannot be read are named with the reason.
+
+    **Example**: `selkd teachers list --json`
+    """
+    cards, broken = _repository().cards()
+    if json:
+        show.print_json({"teachers": [card.model_dump(mode="json") for card in cards.values()], "broken": broken})
+        return
+    rows = [
+        [escape(name), card.architecture, escape(card.data.name), str(len(card.categories)),
+         show.number(card.validation_accuracy)]
+        for name, card in cards.items()
+    ]  # fmt: skip
+    show.table("Teachers", ["teacher", "architecture", "data", "categories", "validation accuracy"], rows)
+    for reason in broken.values():
+        show.note(f"skipped: {reason}")
+
+
+@app.command("show")
+def show_teacher(name: Name, json: show.Json = False) -> None:
+    """Show what a teacher knows, and how well it knows it.
+
+    **Example**: `selkd teachers show digits-teacher`
+    """
+    card = _repository().load(name).card
+    if json:
+        show.print_json(card.model_dump(mode="json") | {"fingerprint": card.fingerprint})
+        return
+    rows = [[escape(each), show.number(card.accuracy.get(each))] for each in card.categories]
+    title = f"{escape(name)}: {card.architecture}, trained on {escape(card.data.name)}"
+    show.table(title, ["category", "accuracy"], [*rows, ["all", show.number(card.validation_accuracy)]])
+    show.say(f"reads {card.channels} x {card.image_size} x {card.image_size} images; {card.created_by}")
+
+
+@app.command()
+def add(
+    source: Annotated[
+        str,
+        typer.Argument(help="A finished run's key, a folder with card.json, or a file of weights.", show_default=False),
+    ],
+    name: Annotated[str | None, typer.Option(help="Its name; the run's or file's own when absent.")] = None,
+    description: Annotated[
+        Path | None, typer.Option(help="JSON that says what a file of weights is.", show_default=False)
+    ] = None,
+    json: show.Json = False,
+) -> None:
+    """Make a teacher of a finished closed student, of somebody's teacher, or of weights and their description.
+
+    **Examples**
+
+    `selkd teachers add animals-1f3a5c7e90 --name animals`
+
+    `selkd teachers add usb/teachers/animals`
+
+    `selkd teachers add animals.safetensors --description animals.json`
+    """
+    from selkd.teachers import add as run
+
+    card = run(source, name, description=description)
+    if json:
+        show.print_json(card.model_dump(mode="json"))
+        return
+    show.say(f"{card.name}: a teacher of {len(card.categories)} categories")
+
+
+@app.command()
+def remove(name: Name, json: show.Json = False) -> None:
+    """Remove a teacher, broken or not.
+
+    **Example**: `selkd teachers remove animals`
+    """
+    _repository().remove(name)
+    if json:
+        show.print_json({"removed": name})
+        return
+    show.say(f"{name} is removed")
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Teachers; all when absent.", show_default=False)] = None,
+    json: show.Json = False,
+) -> None:
+    """Read the weights of teachers and compare them with their cards. Exit code 1 when one is broken.
+
+    **Example**: `selkd teachers verify`
+    """
+    repository = _repository()
+    faults = {name: repository.fault(name) for name in names or repository.names()}
+    if json:
+        show.print_json(faults)
+    else:
+        for name, fault in faults.items():
+            show.say(f"{name}: {fault or 'whole'}")
+    if any(faults.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def rank(
+    task: Annotated[Path, typer.Argument(help="YAML file of a run: its data and its task.", show_default=False)],
+    overrides: show.Overrides = None,
+    cpus: Annotated[int, typer.Option(min=1, help="Teachers asked at once; more than one through Ray.")] = 1,
+    json: show.Json = False,
+) -> None:
+    """Rank the teachers for a task by the transport cost between the two, the lower the better.
+
+    `selection.teachers` says how far to look: level 0 reads categories alone, level 1 shows training rows to teachers,
+    level 2 also trains one student briefly, for all of them together. Other scores stand beside it.
+
+    **Examples**
+
+    `selkd teachers rank student.yaml`
+
+    `selkd teachers rank student.yaml selection.teachers.policy=transport selection.teachers.level=2 --cpus 4`
+    """
+    from selkd.config import RunConfig
+    from selkd.ranking import rank as run
+
+    if cpus == 1:
+        found = run(RunConfig.read(task, overrides or []))
+    else:
+        from functools import partial
+
+        from selkd.training.ray_entry import answers_with_ray
+
+        found = run(RunConfig.read(task, overrides or []), prepare=partial(answers_with_ray, cpus=cpus))
+    lines = found.table.reset_index().to_dict("records")
+    if json:
+        skipped, spent = dict(found.skipped), dict(found.spent)
+        show.print_json({"teachers": lines, "skipped": skipped, "spent": spent, "folder": found.folder})
+        return
+    names = [str(name) for name in found.table.columns]
+    rows = [[escape(str(line["teacher"])), *(show.number(line[name]) for name in names)] for line in lines]
+    show.table("Teachers, the best first", ["teacher", *names], rows)
+    for reason in found.skipped.values():
+        show.note(f"skipped: {reason}")
+    show.say(f"spent: {', '.join(f'{show.number(value, 1)} {name}' for name, value in found.spent.items())}")
+    show.say(f"{found.folder}: ranking.json, transport.png")
+
+
+def _repository() -> "TeacherRepository":
+    from selkd.config import Workspace
+    from selkd.models.teachers import TeacherRepository
+
+    return TeacherRepository(Workspace.default().teachers)

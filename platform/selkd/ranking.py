@@ -1,0 +1,143 @@
+"""Which teachers of the repository fit a task: a table of scores, what they took, and a picture of the best."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional as F
+
+from selkd.comparison import style
+from selkd.config import RunConfig, Workspace
+from selkd.files import fingerprint, write_json, writing
+from selkd.models.teachers import TeacherRepository
+from selkd.selection.teachers import TEACHERS, TeacherEvidence
+from selkd.selection.teachers.base import RankingPolicy, candidates
+from selkd.selection.teachers.related import Related, RelatedSettings, assess
+from selkd.training.setup import Setup, device_of
+from selkd.training.workers import Workers
+
+SHOWN = 3  # teachers in the picture
+FEW, MANY = 3, 30  # categories for which a panel has its least height, and beyond which names are left out
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Teachers, the best first; low costs and high scores are good."""
+
+    table: pd.DataFrame
+    skipped: Mapping[str, str]  # teachers that cannot be read or asked, and why
+    spent: Mapping[str, float]  # forward passes of teachers, updates of a student, seconds
+    plans: Mapping[str, pd.DataFrame]  # mass from each of a teacher's categories to each output, of the best
+    folder: Path
+
+    def picture(self) -> Figure:
+        """The transport between the label spaces of the best teachers and the task."""
+        heights = [min(max(len(plan), FEW), MANY) for plan in self.plans.values()]
+        made = style.figure(style.PAGE, 0.8 * len(heights) + 0.17 * sum(heights) + 0.6)
+        panels = made.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (name, plan) in zip(panels, self.plans.items(), strict=True):
+            image = axes.imshow(plan.to_numpy(), aspect="auto", cmap=style.SHADES, vmin=0, interpolation="nearest")
+            axes.tick_params(labelsize=style.SMALL, length=2)
+            axes.set_xticks(range(plan.shape[1]), [style.name(str(each), 14) for each in plan.columns])
+            if len(plan) <= MANY:
+                axes.set_yticks(range(len(plan)), [style.name(str(each), 18) for each in plan.index])
+            cost = self.table.loc[name, "cost"]
+            style.label(axes, y="teacher's categories", title=f"{style.name(name)}: cost {cost:.3g}")
+            made.colorbar(image, ax=axes, fraction=0.05, pad=0.02).ax.tick_params(labelsize=style.SMALL)
+        style.label(panels[-1], x="the task's categories; the shade is the mass that goes there")
+        return style.finished(made)
+
+
+def rank(
+    config: RunConfig | Mapping[str, Any] | str | Path,
+    workspace: Workspace | None = None,
+    *,
+    prepare: Callable[[RunConfig, Workspace, Sequence[str], int], None] = lambda *_: None,
+) -> Ranking:
+    """Rank the teachers for the task of a run, as `selection.teachers` says where its policy is `transport`.
+
+    `prepare` is told whose answers to how many rows of a category come next, and may have them ready.
+    """
+    config, workspace = RunConfig.of(config), workspace or Workspace.default()
+    wanted = config.selection.teachers
+    settings = wanted if isinstance(wanted, RelatedSettings) else RelatedSettings()
+    cards, broken = TeacherRepository(workspace.teachers).cards()
+    setup = Setup.of(config, workspace, Workers(), device_of(config))
+    evidence = setup.teacher_evidence(lambda names, rows: prepare(config, workspace, names, rows))
+    names = candidates(evidence, settings.among)
+    began = time.perf_counter()
+    found = assess(evidence.sample, names, settings)
+    seconds, passes = time.perf_counter() - began, dict(setup.sample.passes)
+    asked = list(found.levels[min(1, settings.level)])
+    columns: dict[str, Mapping[str, float]] = {f"level {k}": costs for k, costs in enumerate(found.levels)}
+    columns |= _others(evidence, asked, settings, config.seed)
+    table = pd.DataFrame(columns).reindex(found.order).rename_axis("teacher")
+    table.insert(0, "cost", [_last(found.levels, name) for name in found.order])
+    table["passes"] = [passes.get(name, 0) for name in found.order]
+    spent = {
+        "passes": float(sum(passes.values())),
+        "passes of other scores": float(sum(setup.sample.passes.values()) - sum(passes.values())),
+        "updates of a student": float(settings.steps if settings.level == 2 else 0),
+        "seconds": seconds,
+    }
+    best = found.order[:SHOWN]
+    plans = _plans(setup, best, settings)
+    told = [config.key, {name: cards[name].fingerprint for name in names}, settings.model_dump(mode="json")]
+    folder = workspace.root / "rankings" / f"{config.name}-{fingerprint(told)[:10]}"
+    ranking = Ranking(table, broken | dict(found.skipped), spent, plans, folder)
+    _keep(ranking, config)
+    return ranking
+
+
+def _others(
+    evidence: TeacherEvidence, names: Sequence[str], settings: RelatedSettings, seed: int
+) -> dict[str, Mapping[str, float]]:
+    """What every other policy says of the teachers that were asked; what would ask more is left out at level 0."""
+    found = {}
+    for name, policy in TEACHERS.items():
+        shows = "rows" in policy.Settings.model_fields
+        if not issubclass(policy, RankingPolicy) or policy is Related or (shows and settings.level == 0):
+            continue
+        own = policy.Settings(**({"rows": settings.rows} if shows else {}))  # pyright: ignore[reportCallIssue]
+        found[name] = policy(own).scores(evidence, names, seed)
+    return found
+
+
+def _last(levels: Sequence[Mapping[str, float]], name: str) -> float:
+    """The cost at the last level that the teacher reached."""
+    return next(costs[name] for costs in reversed(levels) if name in costs)
+
+
+def _plans(setup: Setup, names: Sequence[str], settings: RelatedSettings) -> dict[str, pd.DataFrame]:
+    """Mass [K1, o]: the teacher's mean answer to the rows of each label, or to nothing at level 0, carried there."""
+    sample, found = setup.sample, {}
+    costs = sample.costs(names)
+    for name in names:
+        if settings.level == 0:
+            uniform = costs[name].new_full((len(costs[name]), 1), 1 / len(costs[name]))
+            plan: Tensor = uniform * (-costs[name] / settings.epsilon).softmax(1)
+        else:
+            labels = F.one_hot(sample.labels(settings.rows), setup.task.outputs).double()
+            plan = sample.logits(name, settings.rows).softmax(1).T @ labels / len(labels)
+        categories = list(sample.load(name).card.categories)
+        found[name] = pd.DataFrame(plan.numpy(), categories, list(setup.task.output_names))
+    return found
+
+
+def _keep(ranking: Ranking, config: RunConfig) -> None:
+    """`ranking.json` and `transport.png` in the ranking's folder."""
+    lines = ranking.table.reset_index().astype(object)
+    content = {
+        "config": config.model_dump(mode="json"),
+        "teachers": lines.where(lines.notna(), None).to_dict("records"),
+        "skipped": dict(ranking.skipped),
+        "spent": dict(ranking.spent),
+    }
+    write_json(ranking.folder / "ranking.json", content)
+    with writing(ranking.folder / "transport.png") as part:
+        ranking.picture().savefig(part, format="png", dpi=150)
