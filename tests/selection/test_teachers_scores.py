@@ -1,6 +1,7 @@
 """Scores of teachers by hand, by an independent optimiser, and by an exact solver."""
 
 import math
+from typing import Any
 
 import numpy as np
 import ot
@@ -73,8 +74,8 @@ def test_logme_is_the_largest_evidence_that_an_optimiser_finds(d: int) -> None:
     for column in F.one_hot(LABELS, 3).double().T.numpy():
 
         def evidence(log: np.ndarray, y: np.ndarray = column) -> float:
-            cov = math.exp(-log[1]) * np.eye(8) + math.exp(-log[0]) * (features @ features.T).numpy()
-            return -float(multivariate_normal.logpdf(y, np.zeros(8), cov))
+            cov: Any = math.exp(-log[1]) * np.eye(8) + math.exp(-log[0]) * (features @ features.T).numpy()
+            return -float(multivariate_normal.logpdf(y, cov=cov))
 
         bounds = [(-12, 12), (-12, 12)]
         starts = [(0.0, 0.0), (2.0, 2.0), (-2.0, 3.0)]
