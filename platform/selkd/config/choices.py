@@ -7,7 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
-NAMED = {"objective": "name", "selection.categories": "policy", "selection.samples": "policy"}
+NAMED = {
+    "objective": "name",
+    "weighting": "policy",
+    "selection.categories": "policy",
+    "selection.samples": "policy",
+}
 """Such groups of a run, and the key that names the component."""
 
 

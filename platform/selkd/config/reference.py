@@ -13,9 +13,11 @@ from selkd import models, objectives
 from selkd.config.choices import NAMED
 from selkd.config.run import RunConfig
 from selkd.selection import CATEGORIES, SAMPLES
+from selkd.weighting import WEIGHTINGS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "objective": objectives.REGISTRY,
+    "weighting": WEIGHTINGS,
     "selection.categories": CATEGORIES,
     "selection.samples": SAMPLES,
 }

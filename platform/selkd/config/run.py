@@ -15,6 +15,7 @@ from selkd.files import fingerprint
 from selkd.selection import CATEGORIES, SAMPLES
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
+from selkd.weighting import WEIGHTINGS
 
 
 class Settings(BaseModel):
@@ -42,6 +43,12 @@ class DataSettings(Settings):
     validation: float = Field(default=0.1, gt=0, lt=1, description="Share of the training rows that validates.")
     test: float = Field(
         default=0.2, gt=0, lt=1, description="Share that tests, where the data have no official test split."
+    )
+    outer: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training rows that leaves training, for learned weightings to be fitted on.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of the splits and of the stored views; one a study.")
     rows_per_category: Count | Annotated[dict[str, Count], Field(min_length=1)] | None = Field(
@@ -183,6 +190,12 @@ class RunConfig(Settings):
         validate_default=True,
         description="What the student learns from: a name, or a group with `name` and that objective's keys.",
     )
+    weighting: choice(WEIGHTINGS, "policy") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="fixed",
+        validate_default=True,
+        description="How truth and teacher are mixed row by row: a policy, or a group with `policy` and its keys. "
+        "Objectives without a teacher term are left as they are.",
+    )
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -196,6 +209,21 @@ class RunConfig(Settings):
             if settings.needs_teacher and self.teacher is None:
                 policy = f"selection.{key}.policy {settings.policy!r}"
                 raise ValueError(f"teacher: {policy} reads one. Train it with `selkd teach`.")
+        if self.weighting.needs_outer and self.data.outer == 0:
+            raise ValueError(
+                f"data.outer: weighting.policy {self.weighting.policy!r} is fitted on rows of its own, and there are "
+                "none. Set data.outer, for example to 0.1."
+            )
+        if self.weighting.needs_outer and self.training.accumulate > 1:
+            raise ValueError(
+                f"training.accumulate: weighting.policy {self.weighting.policy!r} learns from steps of one batch. "
+                "Set training.accumulate=1."
+            )
+        if self.needs_teacher and not self.mixes and not self.weighting.plain:
+            raise ValueError(
+                f"objective.gamma: 0 leaves weighting.policy {self.weighting.policy!r} nothing to mix. Raise "
+                "objective.gamma, or set weighting.policy=fixed."
+            )
         if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
             raise ValueError(
                 "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
@@ -209,6 +237,11 @@ class RunConfig(Settings):
     def needs_teacher(self) -> bool:
         """Whether training asks a teacher anything."""
         return objectives.find(self.objective.name).needs_teacher and getattr(self.objective, "alpha", 1) > 0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the student learns from labels and from a teacher."""
+        return self.needs_teacher and self.objective.gamma > 0
 
     @property
     def key(self) -> str:

@@ -29,7 +29,10 @@ from selkd.training.batchnorm import share_batch_norm
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
 from selkd.training.subset import choose
+from selkd.training.weighing import Weighing
 from selkd.training.workers import Workers
+from selkd.weighting import WEIGHTINGS
+from selkd.weighting.learned import LearnedSettings
 
 DTYPES = {"float64": torch.float64}
 
@@ -150,6 +153,34 @@ class Setup:
         )
         return Rounds(SAMPLES[settings.policy](settings), evidence, self.rows_per_epoch, self.config.seed)
 
+    @cached_property
+    def weighing(self) -> Weighing | None:
+        """What mixes truth and teacher row by row; nothing where the objective's own weights are all."""
+        settings = self.config.weighting
+        if settings.plain or not self.config.mixes:
+            return None
+        policy = WEIGHTINGS[settings.policy](settings, self.rounds.evidence, self.config.seed)
+        open_ = self.task.mode == "open"
+        return Weighing(policy.to(self.device, self.dtype), self.task.ids, merge=open_, total_steps=self.total_steps)
+
+    def outer_batches(self) -> Batches | None:
+        """Outer rows in their plain view, where something is fitted to them."""
+        settings, part = self.config.weighting, self.splits.outer
+        if self.weighing is None or part is None or not settings.needs_outer:
+            return None
+        assert isinstance(settings, LearnedSettings)
+        return Batches(
+            part,
+            self.task,
+            batch_size=min(settings.outer_rows, len(self.task.part(part))),
+            seed=self.config.seed,
+            augmentation=Augmentation(),
+            fill=torch.tensor(self.dataset.mean),
+            device=self.device,
+            dtype=self.dtype,
+            workers=self.workers,
+        )
+
     def taught(self, part: str) -> Tensor:
         """The teacher's logits [N, o] over a whole part, restricted to the task, in float64."""
         logits = torch.from_numpy(np.array(self.evidence(part)["logits"][0])).double()
@@ -233,6 +264,7 @@ def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
         test=data.test,
         seed=data.seed,
         rows_per_category=data.rows_per_category,
+        outer=data.outer,
     )
     return dataset, parts
 
