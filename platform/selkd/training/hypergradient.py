@@ -9,7 +9,9 @@ where l_i depends on other rows too, as a plan's losses do. Derived from Hu et a
 solver open; one inner step as in Franceschi et al. (2018).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -36,6 +38,7 @@ def along(
     losses: Callable[[Parameters], Mapping[str, Tensor]], theta: Parameters, direction: Parameters
 ) -> dict[str, Tensor]:
     """Directional derivatives [b] of every row's losses at theta, by one forward-mode product."""
+    _load_forward_mode()
     with forward_ad.dual_level():
         duals = {name: forward_ad.make_dual(value.detach(), direction[name]) for name, value in theta.items()}
         found = {name: forward_ad.unpack_dual(loss) for name, loss in losses(duals).items()}
@@ -52,3 +55,12 @@ def weight_slopes(
 ) -> dict[str, Tensor]:
     """d J_out(theta') / d w [b] for every term of `losses`; `direction` is v, `rows` is B."""
     return {name: -(eta / rows) * found for name, found in along(losses, theta, direction).items()}
+
+
+@cache
+def _load_forward_mode() -> None:
+    """torch loads a part of itself at the first use of forward mode, and warns of that part."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        with forward_ad.dual_level():
+            forward_ad.make_dual(torch.zeros(1), torch.zeros(1))

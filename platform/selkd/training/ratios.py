@@ -26,6 +26,7 @@ class Ratios:
 
     def __init__(self) -> None:
         self.counts = torch.zeros(0, len(TEACHER), GAPS, BINS, dtype=torch.int64)
+        self.warned = False
         self._clear()
 
     def _clear(self) -> None:
@@ -60,7 +61,8 @@ class Ratios:
         self.counts = torch.cat([self.counts, rows[None]])
         self._clear()
         size = int(rows.sum())
-        if learned and workers.first and saturated >= SHARE * size:
+        if learned and workers.first and saturated >= SHARE * size and not self.warned:
+            self.warned = True
             log.warning(
                 "weighting: %.0f %% of the ratios of an epoch are below %g or above %g, where the network hardly "
                 "learns. Lower weighting.lr, or set weighting.bounded.",
