@@ -27,7 +27,7 @@ PROMISED = {
     "category-policies",
     "sample-policies",
     "students-objectives",
-    *("digits-closed", "digits-open"),
+    *("digits-closed", "digits-open", "digits-weighting"),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
 }
 TINY = (
