@@ -167,3 +167,16 @@ def test_forward_mode_under_float32_agrees_with_float64() -> None:
     p.policy.float()
     found = ours(p._replace(inner=narrow[0], outer=narrow[1]))
     assert gap([part.double() for part in found], expected) < 1e-2
+
+
+@every_objective
+def test_following_it_lowers_the_outer_loss_after_the_step(case: str) -> None:
+    """From the same student: the network that learned beats the one that it was."""
+    p = problem(case)
+    learner = torch.optim.Adam(p.policy.parameters(), 0.02)
+    before = float(after_one_step(p, graph=False).detach())
+    for _ in range(10):
+        for omega, slope in zip(p.policy.parameters(), ours(p), strict=True):
+            omega.grad = slope
+        learner.step()
+    assert float(after_one_step(p, graph=False).detach()) < before
