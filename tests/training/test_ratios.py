@@ -46,10 +46,10 @@ def test_the_table_counts_every_row_once_in_its_bins() -> None:
         ratios.add(moment(epoch), ratio(epoch), torch.zeros(()))
         ratios.close(Workers(), learned=True)
     frame = ratios.frame()
-    assert frame.groupby("epoch")["rows"].sum().tolist() == [B] * 3
-    assert (frame["rows"] > 0).all()
-    low = frame[(frame["epoch"] == 2) & (frame["ratio"] < 0.5)]["rows"].sum()
-    assert low == int((ratio(1) < 0.5).sum())
+    assert list(frame.groupby("epoch")["rows"].sum()) == [B] * 3
+    assert frame["rows"].to_numpy().min() > 0
+    low = frame.query("epoch == 2 and ratio < 0.5")["rows"]
+    assert sum(low) == int((ratio(1) < 0.5).sum())
     assert ratios.counts.shape == (3, 2, GAPS, BINS)
 
 

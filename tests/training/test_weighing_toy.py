@@ -14,7 +14,7 @@ from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup
 from selkd.training.workers import Workers
 
-SHARE, MARGIN, CPU = 0.3, 0.1, torch.device("cpu")
+SHARE, MARGIN, LOW, SEEDS, CPU = 0.3, 0.1, 0.3, (0, 1, 2), torch.device("cpu")
 
 
 def config(seed: int) -> RunConfig:
@@ -25,8 +25,8 @@ def config(seed: int) -> RunConfig:
             "teacher": "untrained",
             "student": {"model": "mlp", "hidden": [32]},
             "objective": {"name": "kd", "temperature": 2.0},
-            "weighting": {"policy": "tgeo", "dim": 32, "lr": 0.01, "outer_rows": 50},
-            "training": {"epochs": 15, "batch_size": 50, "keep": "last", "optimiser": {"lr": 0.1}},
+            "weighting": {"policy": "tgeo", "features": "summary", "dim": 32, "lr": 0.005, "outer_rows": 50},
+            "training": {"epochs": 20, "batch_size": 25, "keep": "last", "optimiser": {"lr": 0.05}},
             "workers": {"device": "cpu"},
         }
     )
@@ -61,14 +61,15 @@ def _fitted(setup: Setup, answers: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_rows_that_the_teacher_gets_wrong_end_with_less_of_it(workspace: Workspace, seed: int) -> None:
-    found = last_epoch(workspace, seed, teacher_errs=True)
-    assert found["ratio/wrong"] < found["ratio/right"] - MARGIN
+def test_rows_that_the_teacher_gets_wrong_end_with_less_of_it(workspace: Workspace) -> None:
+    found = [last_epoch(workspace, seed, teacher_errs=True) for seed in SEEDS]
+    gaps = [one["ratio/right"] - one["ratio/wrong"] for one in found]
+    assert min(gaps) > 0
+    assert sum(gaps) / len(gaps) > MARGIN
+    assert max(one["ratio/wrong"] for one in found) < LOW
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_rows_that_the_labels_get_wrong_end_with_more_of_a_perfect_teacher(workspace: Workspace, seed: int) -> None:
-    found = last_epoch(workspace, seed, teacher_errs=False)
-    assert found["ratio/wrong"] > found["ratio/right"] + MARGIN
+def test_where_labels_err_the_teacher_is_believed_about_the_same_rows(workspace: Workspace) -> None:
+    """Teacher and label disagree as above; clean outer rows tell who is right."""
+    assert min(last_epoch(workspace, seed, teacher_errs=False)["ratio/wrong"] for seed in SEEDS) > 1 - LOW
