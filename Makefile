@@ -26,7 +26,7 @@ demo: $(READY)
 	@$(BIN)/selkd demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .

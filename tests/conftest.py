@@ -1,6 +1,7 @@
 """What all tests share: quick ones first, one thread, nobody's server or workspace."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,18 @@ for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A fault that a quick test finds is told before the slow ones begin."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """End-to-end tests, of which each may take the whole machine, run one after the other beside all others."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class EndToEndTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "end to end" if nodeid.startswith("tests/end_to_end/") else nodeid
+
+    return EndToEndTogether(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -18,7 +18,10 @@ LAYERS = {
     "selection": {"data", "transport"},
     "config": {"data", "models", "objectives", "selection", "training.optimisers", "training.schedules"},
     "tracking": {"data", "models"},
+    "comparison": {"data", "models", "tracking", "transport", "config.workspace"},
     "training": {"transport", "data", "models", "objectives", "selection", "config", "tracking"},
+    "reproduction": {"data", "models", "config", "tracking", "training", "recorded"},
+    "promotion": {"data", "models", "config", "tracking", "recorded"},
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},
 }
 EVERYWHERE = {"errors", "files", "registry"}

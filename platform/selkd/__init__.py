@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selkd.arrays import from_arrays
     from selkd.comparison.compare import Comparison, compare
+    from selkd.comparison.report import report
     from selkd.config import RunConfig, Workspace
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Comparison": "comparison.compare",
     "compare": "comparison.compare",
+    "report": "comparison.report",
     "RunConfig": "config",
     "Workspace": "config",
     "Dataset": "data",
@@ -53,7 +55,7 @@ _HOMES = {
 __all__ = [
     "Comparison", "Dataset", "Evaluated", "Promoted", "Reproduction", "RunConfig", "SearchSpace", "Study", "Task",
     "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays", "import_teacher", "load",
-    "predict", "promote", "reproduce", "sweep", "sync", "teach", "train",
+    "predict", "promote", "report", "reproduce", "sweep", "sync", "teach", "train",
 ]  # fmt: skip
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from selkd.comparison.compare import Comparison, compare
+from selkd.comparison.report import write
+from selkd.config import Workspace
 from selkd.files import write_bytes
 from selkd.sweeps.ready import path_of
 from selkd.sweeps.space import SearchSpace
@@ -53,6 +56,12 @@ def write_files(folder: Path) -> None:
     for name, text in content.items():
         if not (path := folder / f"{name}.yaml").exists():
             write_bytes(path, text)
+
+
+def reported(study: Study, workspace: Workspace) -> tuple[Comparison, Path]:
+    """What the study's records say of the objectives, and the page of its report."""
+    found = compare(study.name, OBJECTIVE, workspace=workspace)
+    return found, write(found, workspace.root / "reports" / study.name)
 
 
 def compared(study: Study) -> list[Row]:

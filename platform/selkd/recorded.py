@@ -7,7 +7,8 @@ from typing import Any
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError, nearest
 from selkd.tracking import TrialRecord, tracking_uri
-from selkd.tracking.fetching import RunName, fetch_record, find_run, is_run_id
+from selkd.tracking.fetching import RunName, fetch_record, find_run, is_run_id, trial_keys
+from selkd.tracking.provenance import without_password
 from selkd.tracking.record import LEDGER
 
 
@@ -65,7 +66,11 @@ def find(run: str, workspace: Workspace, scratch: Path) -> Recorded:
     uri = tracking_uri(workspace.root)
     found = find_run(uri, run)
     if found is None:
-        raise UserError(f"{run!r} is neither a run in {workspace.runs} nor in MLflow. {nearest(run, known)}")
+        there = trial_keys(uri)
+        raise UserError(
+            f"{run!r} is neither a run in {workspace.runs} ({len(known)} there) nor in MLflow at "
+            f"{without_password(uri)} ({len(there)} there). {nearest(run, sorted({*known, *there}))}"
+        )
     here = _here(found, workspace)
     return here or Recorded(fetch_record(uri, found.run_id, scratch / "recorded"), found.run_id)
 

@@ -155,6 +155,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"base": {"experiment": "mine"}}, "base.experiment: does nothing"),
     ({"base": {"data": {"seed": 3}}, "budget": {"candidates": 2, "resplit": True}}, "budget.resplit gives each seed"),
     ({"comparison": {"by": "objective.gama"}}, "comparison.by: 'objective.gama' is not searched"),
+    ({"search": {"objective": {"choice": ["kd"]}}, "comparison": {"by": "objective"}}, "is a group of keys"),
     ({"comparison": {"by": "objective.alpha", "looks": [4, 8]}}, "the first is after budget.seeds, 1"),
     ({"comparison": {"by": "objective.alpha", "looks": [8, 4]}}, "do not grow"),
     ({"comparison": {"by": "objective.alpha", "within": ["data.rows"]}}, "comparison.within"),

@@ -1,8 +1,10 @@
-"""What a run refuses: changed teachers, parameters that are not finite, and forgetting before it knows it can train."""
+"""What a run refuses (changed teachers, parameters that are not finite, forgetting too early), and what it records."""
 
 import shutil
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from selkd.config import RunConfig, Workspace
@@ -49,3 +51,18 @@ def test_a_teacher_that_changed_is_refused(workspace: Workspace) -> None:
     card.write_text(card.read_text().replace('"std": [\n    ', '"std": [\n    1'))
     with pytest.raises(UserError, match="its teacher changed since it began"):
         train(taught, workspace)
+
+
+@pytest.mark.parametrize("mode", ["closed", "open"])
+def test_the_teachers_answers_lie_beside_the_students(mode: str, workspace: Workspace) -> None:
+    taught = config(teacher="untrained", objective={"name": "kd"}, task={"categories": ["three", "five"], "mode": mode})
+    trained = train(taught, workspace)
+    for part in ("validation", "test"):
+        answers = pd.read_parquet(trained.folder / f"predictions-{part}.parquet")
+        right = np.mean(answers["teacher"].to_numpy() == answers["label"].to_numpy())
+        assert right == pytest.approx(trained.metrics[f"teacher/{part}/accuracy"])
+
+
+def test_without_a_teacher_there_are_no_answers_of_one(workspace: Workspace) -> None:
+    trained = train(config(), workspace)
+    assert "teacher" not in pd.read_parquet(trained.folder / "predictions-test.parquet")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from selkd.cli import care, compare, data, demo, promote, reproduce, studies, sweep, train, use
+from selkd.cli import care, compare, data, demo, promote, report, reproduce, studies, sweep, train, use
 
 app = typer.Typer(
     name="selkd",
@@ -42,6 +42,7 @@ app.command(rich_help_panel=SEARCH)(sweep.sweep)
 app.command(rich_help_panel=SEARCH)(studies.studies)
 app.command(rich_help_panel=SEARCH)(studies.study)
 app.command(rich_help_panel=SEARCH)(compare.compare)
+app.command(rich_help_panel=SEARCH)(report.report)
 app.command(rich_help_panel=USE)(use.evaluate)
 app.command(rich_help_panel=USE)(use.predict)
 app.command(rich_help_panel=USE)(use.export)

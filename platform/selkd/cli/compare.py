@@ -1,7 +1,6 @@
 """`selkd compare`."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +11,7 @@ from selkd.cli import show
 
 if TYPE_CHECKING:
     from selkd.comparison.compare import Comparison
-    from selkd.comparison.records import Records, Watch
+    from selkd.comparison.records import Records
 
 Format = Literal["table", "csv", "markdown", "latex"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".txt": "table"}
@@ -22,18 +21,10 @@ FEW_BLOCKS = 10  # below which the critical difference is only roughly right
 
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies to compare.", show_default=False)],
-    by: Annotated[
-        str | None, typer.Option(metavar="KEY", help="What is compared; without it, what could be is listed.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Compare all others with this one, instead of all pairs.")
-    ] = None,
-    within: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="Compare within each value of this key; repeatable.")
-    ] = None,
+    by: show.By = None,
+    metric: show.Metric = None,
+    baseline: show.Baseline = None,
+    within: show.Within = None,
     difference: Annotated[
         float | None, typer.Option(help="The difference that matters, such as 0.01: how many seeds would tell it?")
     ] = None,
@@ -41,7 +32,7 @@ def compare(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the leaderboard to a .csv, .md, .tex or .txt file.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Read everything from MLflow again.")] = False,
+    fresh: show.Fresh = False,
     json: show.Json = False,
 ) -> None:
     """Say which level of a factor is better, and whether that is more than luck.
@@ -65,7 +56,7 @@ def compare(
 
     if output is not None and format == "table" and output.suffix not in SUFFIXES:
         raise UserError(f"--output {output}: the ending says the format: {', '.join(SUFFIXES)}. Or add --format.")
-    records = read(studies, fresh=fresh, watch=_now_and_then(quiet=json))
+    records = read(studies, fresh=fresh, watch=show.runs_read(quiet=json))
     plan = declared(records)
     asked = by or (plan.question.by if plan else None)
     if asked is None:
@@ -101,13 +92,13 @@ def print_comparison(comparison: "Comparison") -> None:
     from selkd.comparison import leaderboard
 
     show.say(comparison.verdict)
-    header, rows = leaderboard.cells(comparison)
-    _table("", header[:-1], [row[:-1] for row in rows])
+    _tables("", *leaderboard.tables(comparison))
     show.say(leaderboard.legend(comparison))
     for line in leaderboard.chosen(comparison):
         show.say(line)
-    if comparison.contrasts:
-        _table("Contrasts", *leaderboard.contrast_cells(comparison))
+    _tables("Contrasts", *leaderboard.contrast_tables(comparison))
+    for line in leaderboard.without_pairs(comparison):
+        show.say(line)
     for line in (f"Pairing: {comparison.pairing.words}", comparison.family, *_overall(comparison)):
         show.say(line)
     for caveat in comparison.caveats:
@@ -119,21 +110,15 @@ def print_comparison(comparison: "Comparison") -> None:
         show.say(f"  and {len(left) - LEFT_OUT} more; --json names all of them")
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    show.table(title, [escape(name) for name in columns], [[escape(cell) for cell in row] for row in rows])
+def _tables(title: str, columns: Sequence[str], groups: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """A table a group, under the group's name where there are several."""
+    from selkd.comparison.result import ALL
 
-
-def _now_and_then(quiet: bool) -> "Watch":
-    """Lines about runs that are read, the first after a few seconds."""
-    said = time.monotonic()
-
-    def watch(done: int, total: int | None) -> None:
-        nonlocal said
-        if not quiet and time.monotonic() - said >= show.PAUSE:
-            said = time.monotonic()
-            show.note(f"{done:,} runs read")
-
-    return watch
+    for group, rows in groups.items():
+        where = "" if len(groups) == 1 and group == ALL else "over all groups" if group == ALL else group
+        heading = ", ".join(filter(None, (title, where)))
+        shown = [[escape(cell) for cell in row] for row in rows]
+        show.table(escape(heading), [escape(name) for name in columns], shown)
 
 
 def _overall(comparison: "Comparison") -> list[str]:

@@ -44,20 +44,34 @@ def demo(json: show.Json = False) -> None:
             study = sweep.watched(space, workspace, quiet=json)
             sweep.refuse_unfinished(study)
             studies.append(study)
+    if not json:
+        show.err.print("Writing reports ...")
     tables = {study.name: library.compared(study) for study in studies}
+    reports = {study.name: library.reported(study, workspace) for study in studies}
     if json:
-        show.print_json({name: [row.__dict__ for row in rows] for name, rows in tables.items()})
+        show.print_json(
+            {
+                name: {
+                    "table": [row.__dict__ for row in rows],
+                    "verdict": reports[name][0].verdict,
+                    "report": reports[name][1],
+                }
+                for name, rows in tables.items()
+            }
+        )
         return
     for study in studies:
         _print_table(study, tables[study.name])
+        show.say(reports[study.name][0].verdict)
     students = sum(study.state.counts.get("finished", 0) for study in studies)
     seeds = studies[0].space.budget.seeds
     show.say(f"Percent: mean and deviation of {seeds} seeds; candidates are chosen on validation.")
     show.say("balanced: mean of in-task accuracy and reject recall.")
-    show.say("Differences as small as the deviations may be luck; more seeds tell.")
     finished = f"; {before} were finished before" if before else ""
     show.say(f"\n{students} students of {len(studies)} studies in {time.perf_counter() - began:.0f} s{finished}.")
-    show.say("Look closer, search further, train a student of your own, take the best one away:\n")
+    for _, page in reports.values():
+        show.say(f"Report: {_path(page)}")
+    show.say("\nLook closer, search further, train a student of your own, take the best one away:\n")
     for command in _next_commands(workspace.root, studies[-1]):
         show.say(f"  {command}")
 

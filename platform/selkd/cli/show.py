@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,9 +23,11 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from selkd.comparison.records import Watch
     from selkd.training.loop import Epoch
 
 PAUSE = 5.0  # seconds between lines about long work
+WORD = 32  # columns of a word that a table does not break
 
 Work = Callable[[str, int, int | None], None]  # what, how much of it is done, and of how much
 
@@ -32,6 +35,23 @@ out = Console()
 err = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="What is compared, such as `objective.name`, or several keys joined by `+`; or what the studies declare.",
+    ),
+]
+Metric = Annotated[
+    str | None, typer.Option(help="Such as `accuracy`, `gain/accuracy` or `cost/parameters`.", show_default=False)
+]
+Baseline = Annotated[
+    str | None, typer.Option(metavar="LEVEL", help="Compare all others with this one, instead of all pairs.")
+]
+Within = Annotated[
+    list[str] | None, typer.Option(metavar="KEY", help="Compare within each value of this key; repeatable.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Read everything from MLflow again.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides, such as `objective.epsilon=2`.")
 ]
@@ -65,11 +85,22 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     found = Table(title=title, title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    widths = _widths([columns, *rows], out.width - 3 * len(columns) - 1)
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold", width=width)
     for row in rows:
         found.add_row(*row)
-    out.print(found)
+    out.print(found, crop=False)
+
+
+def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Of each column: the widest give way first, and none becomes narrower than its longest word."""
+    columns = list(zip(*lines, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    least = [min(WORD, max(map(cell_len, " ".join(column).split()), default=0)) for column in columns]
+    while sum(widths) > room and (wide := [k for k, width in enumerate(widths) if width > least[k]]):
+        widths[max(wide, key=lambda k: widths[k])] -= 1
+    return widths
 
 
 class Interrupted(Exception):
@@ -134,14 +165,23 @@ def downloads() -> Iterator[Work]:
 
 def _now_and_then(unit: str) -> Work:
     """Lines such as `teacher, train: 3,000 of 10,000 images`, the first after a few seconds."""
+    return seldom(lambda what, done, total: f"{what}: {done:,}{'' if total is None else f' of {total:,}'} {unit}")
+
+
+def runs_read(quiet: bool) -> "Watch":
+    """Lines about runs that are read, the first after a few seconds."""
+    return (lambda done, total: None) if quiet else seldom(lambda done, total: f"{done:,} runs read")
+
+
+def seldom(line: Callable[..., str]) -> Callable[..., None]:
+    """Note what `line` says of long work, every few seconds at most."""
     said = time.monotonic()
 
-    def hear(what: str, done: int, total: int | None) -> None:
+    def hear(*about: Any) -> None:
         nonlocal said
         if time.monotonic() - said >= PAUSE:
             said = time.monotonic()
-            whole = "" if total is None else f" of {total:,}"
-            note(f"{what}: {done:,}{whole} {unit}")
+            note(line(*about))
 
     return hear
 

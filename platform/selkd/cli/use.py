@@ -8,7 +8,14 @@ from rich.markup import escape
 
 from selkd.cli import show
 
-Student = Annotated[str, typer.Argument(help="A run's key, or a folder that holds a student.", show_default=False)]
+Student = Annotated[
+    str,
+    typer.Argument(
+        help="A run's key, a folder that holds a student, or models:/NAME@ALIAS, models:/NAME/VERSION or "
+        "runs:/ID/student of MLflow.",
+        show_default=False,
+    ),
+]
 
 
 def evaluate(
@@ -28,7 +35,9 @@ def evaluate(
     if json:
         show.print_json(metrics)
         return
-    show.table(f"{student}, {part}", ["metric", "value"], [[k, show.number(v, 4)] for k, v in metrics.items()])
+    show.table(
+        escape(f"{student}, {part}"), ["metric", "value"], [[escape(k), show.number(v, 4)] for k, v in metrics.items()]
+    )
 
 
 def predict(
@@ -39,7 +48,11 @@ def predict(
 ) -> None:
     """Answer for image files: the category, or "not selected".
 
-    **Example**: `selkd predict open-selkd-1f3a5c7e90 photos/ --output answers.csv`
+    **Examples**
+
+    `selkd predict open-selkd-1f3a5c7e90 photos/ --output answers.csv`
+
+    `selkd predict models:/open-selkd@champion photos/`
     """
     from selkd.files import writing
     from selkd.students import predict as run
@@ -76,7 +89,11 @@ def export(
 
     The file is loaded again and compared with the student before it gets its name.
 
-    **Example**: `selkd export open-selkd-1f3a5c7e90 student.pt2`
+    **Examples**
+
+    `selkd export open-selkd-1f3a5c7e90 student.pt2`
+
+    `selkd export models:/open-selkd@champion student.pt2`
     """
     from selkd.students import export as run
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from selkd.comparison.factors import SOURCE, SPLIT
-from selkd.comparison.pairing import ENOUGH_SPLITS, Heaps, never_shared
-from selkd.comparison.question import Question
+from selkd.comparison.pairing import Heaps, never_shared
+from selkd.comparison.pairs import ENOUGH_SPLITS
+from selkd.comparison.question import TOGETHER, Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
 from selkd.comparison.tables import Column, Frame
@@ -75,7 +76,7 @@ def unpaired(units: Frame, found: Heaps, labels: Frame, levels: Column) -> Itera
 
 def confounded(found: Heaps, labels: Frame, levels: Column, by: str) -> Iterator[str]:
     """Keys that differ as the levels do; a component's own settings belong to it."""
-    own = by.rpartition(".")[0] + "."
+    own = tuple(key.rpartition(".")[0] + "." for key in by.split(TOGETHER))
     for key in found.bound:
         present = labels[key] != ABSENT
         values = labels.loc[present, key].groupby(levels[present]).first()
@@ -121,7 +122,7 @@ def meaning(question: Question, metric: Metric, records: Records) -> Iterator[st
     """What the metric's values are read from."""
     if metric.reported.startswith("validation/"):
         yield "Values are of the validation rows, on which settings were chosen: they are optimistic."
-    if question.by in OTHER_ROWS:
+    if not {*OTHER_ROWS}.isdisjoint(question.keys):
         yield f"Levels of {question.by} are tested on different rows: a difference may be one of the rows."
     if len(records.studies) > 1 and question.by != "study" and "study" not in question.within:
         yield f"Students of {counted(len(records.studies), 'study', 'studies')} are taken together."

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,8 @@ from selkd.comparison.tables import Column, Frame
 from selkd.comparison.words import counted
 
 PLACE = ["level", "cell"]
-TRIAL = [*PLACE, "setting", "split", "seed"]
+TRIED = [*PLACE, "setting"]
+TRIAL = [*TRIED, "split", "seed"]
 
 
 def without_doubles(trials: Frame) -> tuple[Frame, Column]:
@@ -31,7 +33,7 @@ def choose(trials: Frame, metric: Metric) -> tuple[Frame, Frame, Column]:
     tried = trials.groupby(PLACE, sort=False)["setting"].transform("nunique")
     unknown = (tried > 1) & trials["validation"].isna()
     known = trials[~unknown]
-    means = known.groupby([*PLACE, "setting"], sort=False, as_index=False).agg(
+    means = known.groupby(TRIED, sort=False, as_index=False).agg(
         seeds=("validation", "size"), validation=("validation", "mean"), candidate=("candidate", "min")
     )
     means["settings"] = means.groupby(PLACE, sort=False)["setting"].transform("size")
@@ -39,31 +41,35 @@ def choose(trials: Frame, metric: Metric) -> tuple[Frame, Frame, Column]:
     full = full.assign(full=full.groupby(PLACE, sort=False)["setting"].transform("size"))
     order = full.assign(loss=full["validation"] * (-1 if metric.choose_highest else 1))
     best = order.sort_values(["loss", "candidate"], kind="stable").drop_duplicates(PLACE).set_index(PLACE)
-    wanted = pd.MultiIndex.from_frame(best.reset_index()[[*PLACE, "setting"]])
-    chosen = pd.MultiIndex.from_frame(trials[[*PLACE, "setting"]]).isin(wanted) & ~unknown.to_numpy()
+    wanted = pd.MultiIndex.from_frame(best.reset_index()[TRIED])
+    chosen = pd.MultiIndex.from_frame(trials[TRIED]).isin(wanted) & ~unknown.to_numpy()
     reasons = pd.Series(
         f"no {metric.chosen_by} to choose a setting by", index=trials.index[unknown.to_numpy()], dtype=object
     )
-    best["optimism"] = [
-        _optimism(known, place, full, metric, bool(row.full > 1))
-        for place, row in zip(best.index, best.itertuples(), strict=True)
-    ]
+    best["optimism"] = _optimism(known, full, best.index, metric)
     return trials.assign(chosen=chosen), best, reasons
 
 
-def _optimism(known: Frame, place: tuple[str, str], full: Frame, metric: Metric, several: bool) -> float:
-    """By how much the best of several settings looks better on validation than it is."""
-    if not several:
-        return 0.0
-    level, cell = place
-    mine = known[(known["level"] == level) & (known["cell"] == cell)]
-    settings = full.loc[(full["level"] == level) & (full["cell"] == cell), "setting"]
-    mine = mine[mine["setting"].isin(set(settings))]
-    scores = mine.pivot(index="setting", columns=["split", "seed"], values="validation").to_numpy(dtype=float)
-    complete = scores[:, np.isfinite(scores).all(0)]
-    if complete.shape[1] < 2:
-        return math.nan
-    return optimism(complete, higher_is_better=metric.choose_highest).value
+def _optimism(known: Frame, full: Frame, places: Any, metric: Metric) -> list[float]:
+    """Of each level and cell: by how much the best of its settings looks better on validation than it is."""
+    several = known.merge(full.loc[full["full"] > 1, TRIED], on=TRIED)
+    several["unit"] = several.groupby(["split", "seed"], sort=False).ngroup()
+    found = dict.fromkeys(places, 0.0)
+    for place, mine in several.groupby(PLACE, sort=False):
+        scores = _scores(mine)
+        complete = scores[:, np.isfinite(scores).all(0)]
+        enough = complete.shape[1] > 1
+        found[place] = optimism(complete, higher_is_better=metric.choose_highest).value if enough else math.nan
+    return list(found.values())
+
+
+def _scores(trials: Frame) -> np.ndarray:
+    """Validation values [settings, seeds and splits], NaN where a setting has none."""
+    setting, settings = pd.factorize(trials["setting"])
+    unit, units = pd.factorize(trials["unit"])
+    found = np.full((len(settings), len(units)), math.nan)
+    found[setting, unit] = trials["validation"].to_numpy(dtype=float)
+    return found
 
 
 def few_seeds(best: Frame) -> Sequence[str]:

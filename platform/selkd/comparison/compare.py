@@ -9,7 +9,8 @@ from selkd.comparison import caveats, levels, looks, pairing, verdict
 from selkd.comparison.choosing import choose, few_seeds, without_doubles
 from selkd.comparison.contrasts import MOST_WITHIN, Contrasts, pairs_of, refuse_many
 from selkd.comparison.factors import OBJECTIVE, column, in_order, labels, resolve
-from selkd.comparison.question import ALPHA, Plan, Question
+from selkd.comparison.pairs import Pairs, refuse_raw
+from selkd.comparison.question import ALPHA, TOGETHER, Plan, Question
 from selkd.comparison.records import Records, Watch, read_records
 from selkd.comparison.result import ALL, Comparison, Contrast, Metric, Overall, Pairing
 from selkd.comparison.tables import Column, Frame
@@ -21,6 +22,7 @@ from selkd.tracking.server import tracking_uri
 
 __all__ = ["Comparison", "Contrast", "Metric", "Overall", "Pairing", "Plan", "Question", "answer", "compare", "read"]
 
+REASONS = 5
 MATTERS = 0.01
 """The difference of a share whose power is told where none was named: one point."""
 
@@ -55,9 +57,15 @@ def read(
     """The records of studies, by way of the workspace's cache."""
     workspace = workspace or Workspace.default()
     names = [studies] if isinstance(studies, str) else list(studies)
-    return read_records(
-        names, uri or tracking_uri(workspace.root), workspace.root / "comparisons", fresh=fresh, watch=watch
-    )
+    place = uri or tracking_uri(workspace.root)
+    records = read_records(names, place, workspace.root / "comparisons", fresh=fresh, watch=watch)
+    if records.trials.empty:
+        counts = records.excluded["reason"].value_counts()
+        reasons = "; ".join(f"{count} {reason}" for reason, count in list(counts.items())[:REASONS])
+        raise UserError(
+            f"{', '.join(names)}: no finished student to compare. Left out: {reasons or 'no run is there'}."
+        )
+    return records
 
 
 def answer(records: Records, question: Question) -> Comparison:
@@ -71,7 +79,7 @@ def answer(records: Records, question: Question) -> Comparison:
     refuse_many(question.by, order)
 
     varying = labels(records, runs)
-    heaps = pairing.heaps(varying, names, question.by, question.within)
+    heaps = pairing.heaps(varying, names, question.keys, question.within)
     values, missing = observed(records, metric, runs)
     told = records.trials.loc[runs]
     trials = pd.concat([told[["study", "key", "candidate", "ended"]], pairing.placed(varying, heaps), values], axis=1)
@@ -79,38 +87,30 @@ def answer(records: Records, question: Question) -> Comparison:
     trials, doubled = without_doubles(trials)
     trials, best, unchosen = choose(trials, metric)
 
-    units, subsets = pairing.units(trials, order)
-    units, subsets = units.dropna(how="all"), subsets.loc[units.dropna(how="all").index]
-    pairing.refuse_raw(metric, question.by, subsets)
-    kind = pairing.clustering(subsets, question.by)
-    described = pairing.described(heaps, kind)
-    sources = trials.drop_duplicates("cell").set_index("cell")["source"]
+    pairs = Pairs(trials, order, question.by)
+    refuse_raw(metric, question.by, pairs)
+    described = pairing.described(heaps, pairs.kind)
     matters = question.difference or (MATTERS if metric.share else None)
-    contrasts = Contrasts(question, metric, units, subsets, sources, kind, matters)
+    contrasts = Contrasts(question, metric, pairs, matters)
 
-    shown = levels.table(trials, best, _level_clusters(contrasts, trials, order), records, metric, question)
-    ranked = _ranked(units, order, metric)
+    shown = levels.table(trials, best, pairs.clusters_of(trials), records, metric, question)
+    ranked = _ranked(pairs.table, order, metric)
     found, family, sizes = _families(contrasts, pairs_of(question, ranked), trials)
-    seeds = trials.loc[trials["chosen"], "seed"].nunique()
-    deviation = looks.deviation(question, plan, seeds)
-    look = None
-    if deviation is None and plan is not None and plan.looks:
-        look = plan.looks.index(seeds) + 1
-        primary = looks.judged([one for one in found if one.group == ALL], contrasts, plan, look)
-        inside = looks.judged([one for one in found if one.group != ALL], contrasts, plan, look)
-        found = [*primary, *inside]
-        family += (
-            f" Held against look {look} of {len(plan.looks)} ({plan.spending} spending of {plan.question.alpha:g})."
-        )
+    seeds = {len(set(mine["seed"])) for _, mine in trials[trials["chosen"]].groupby(["level", "cell"])}
+    deviation = next(looks.deviations(question, plan, records, seeds), None)
+    look = plan.looks.index(max(seeds)) + 1 if deviation is None and plan is not None and plan.looks else None
+    if look is not None and plan is not None:
+        found, family = _at_look(found, family, contrasts, plan, look)
     shown = levels.marked(shown, found, question.baseline)
-    overall = contrasts.overall(ranked)
-    left_out = _left_out(records, trials, pd.concat([reasons, missing, doubled, unchosen]))
+    overall = contrasts.overall(ranked) if look is None else None  # no test of its own at a planned look
+    left_out = _left_out(records, trials, pd.concat([unchosen, reasons, missing, doubled]), unchosen.index)
 
-    words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters)
+    last = look is None or plan is None or look == len(plan.looks)
+    words = verdict.Verdict(question, metric, described.unit, shown).sentence(found, overall, matters if last else None)
     said = [
         *caveats.few_pairs(found, sizes, question, described.unit),
-        *caveats.luck(units, kind),
-        *caveats.unpaired(units, heaps, varying, names),
+        *caveats.luck(pairs.table, pairs.kind),
+        *caveats.unpaired(pairs.table, heaps, varying, names),
         *caveats.confounded(heaps, varying, names, question.by),
         *few_seeds(best),
         *caveats.tuning(shown, metric),
@@ -128,12 +128,12 @@ def answer(records: Records, question: Question) -> Comparison:
         look=look,
         records=records,
         levels=shown,
-        units=units,
+        units=pairs.table,
         trials=trials,
         contrasts=found,
         family=family,
         overall=overall,
-        verdict=f"{words} {_standing(deviation, plan, look)}",
+        verdict=f"{words} {_standing(deviation, plan, look, found)}",
         exploratory=deviation is not None,
         caveats=list(dict.fromkeys(said)),
         left_out=left_out,
@@ -144,10 +144,13 @@ def _resolved(records: Records, question: Question) -> tuple[Question, Plan | No
     """The question with its keys in full and the plan's answers to what it leaves open, and the plan."""
     by = resolve(records, question.by, "by")
     within = tuple(resolve(records, key, "within") for key in question.within)
-    if by in ("seed", "data.seed"):
-        raise UserError(f"by: {by} is luck, of which pairs are made. Ask about a key that was chosen.")
-    if by in within:
-        raise UserError(f"within: {by} is what is compared. Remove it from one of them.")
+    for key in by.split(TOGETHER):
+        if key in ("seed", "data.seed"):
+            raise UserError(f"by: {key} is luck, of which pairs are made. Ask about a key that was chosen.")
+        if key in within:
+            raise UserError(f"within: {key} is what is compared. Remove it from one of them.")
+    if question.difference is not None and question.difference <= 0:
+        raise UserError(f"difference: {question.difference} tells nothing apart. Give one above 0, such as 0.01.")
     if not 0 < question.alpha < 0.5:
         raise UserError(f"alpha: {question.alpha} is no error rate. Give a number such as 0.05.")
     plan = looks.declared(records)
@@ -189,17 +192,6 @@ def _numeric(value: str) -> bool:
     return True
 
 
-def _level_clusters(contrasts: Contrasts, trials: Frame, order: Sequence[str]) -> Column:
-    """Of each trial the cluster that its level's interval is resampled by."""
-    index = pd.MultiIndex.from_frame(trials[pairing.UNIT])
-    found = pd.Series(index=trials.index, dtype=object)
-    for level in order:
-        mine = (trials["level"] == level).to_numpy()
-        names = pairing.cluster_names(contrasts.kind, contrasts.subsets, contrasts.sources, [level])
-        found[mine] = names.reindex(index[mine]).to_numpy()
-    return found
-
-
 def _ranked(units: Frame, order: Sequence[str], metric: Metric) -> list[str]:
     """Levels by their means over the pairs that all have, or over their own."""
     whole = units.dropna()
@@ -210,31 +202,59 @@ def _ranked(units: Frame, order: Sequence[str], metric: Metric) -> list[str]:
 def _families(contrasts: Contrasts, pairs: Sequence[tuple[str, str]], trials: Frame) -> tuple[list[Contrast], str, int]:
     """Contrasts over all groups, then within each; what p-values were corrected over; and the first family's size."""
     found = contrasts.family(pairs, [ALL]) if pairs else []
-    family = f"p-values are corrected (Holm) over {counted(len(found), 'contrast')}"
-    inside = [group for group in dict.fromkeys(trials["group"]) if group != ALL]
+    family = f"p-values are corrected (Holm) over {counted(_paired(found), 'contrast')}"
+    inside = [group for group in in_order(sorted(set(trials["group"]))) if group != ALL]
     if not inside:
         return found, f"{family}.", len(found)
     count = len(pairs) * len(inside)
     family += " over all groups"
     if count > MOST_WITHIN:
         return found, f"{family}; the {count:,} within single groups are too many to make.", len(found)
-    family += f", and apart from these over {counted(count, 'contrast')} within single groups."
-    return [*found, *contrasts.family(pairs, inside)], family, len(found)
+    within = contrasts.family(pairs, inside)
+    family += f", and apart from these over {counted(_paired(within), 'contrast')} within single groups."
+    return [*found, *within], family, len(found)
 
 
-def _standing(deviation: str | None, plan: Plan | None, look: int | None) -> str:
+def _paired(found: Sequence[Contrast]) -> int:
+    """Contrasts that have pairs."""
+    return sum(one.pairs > 0 for one in found)
+
+
+def _at_look(
+    found: Sequence[Contrast], family: str, contrasts: Contrasts, plan: Plan, look: int
+) -> tuple[list[Contrast], str]:
+    """Each family held against what this look may spend of alpha."""
+    whole, inside = ([one for one in found if (one.group == ALL) == over] for over in (True, False))
+    held = [*looks.judged(whole, contrasts, plan, look), *looks.judged(inside, contrasts, plan, look)]
+    limits = [f"{looks.bar(plan, look, _paired(each)):.2g}" for each in (whole, inside) if each]
+    said = (
+        f"This is look {look} of {len(plan.looks)}, which may spend a part of {plan.question.alpha:g} "
+        f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most, before correction"
+    )
+    least = [one.smallest for one in whole if one.smallest is not None]
+    if least and min(least) > looks.bar(plan, look, _paired(whole)):
+        said += f". So few pairs cannot go below {min(least):.2g}: this look can tell nothing"
+    return held, f"{family} {said}{' (over all groups, and within)' if len(limits) > 1 else ''}."
+
+
+def _standing(deviation: str | None, plan: Plan | None, look: int | None, found: Sequence[Contrast]) -> str:
     if deviation is not None:
         return f"Exploratory: {deviation}."
     if look is None or plan is None:
         return "Confirmatory: this comparison was declared before the study began."
-    return f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
+    said = f"Confirmatory: look {look} of {len(plan.looks)}, declared before the study began."
+    if look < len(plan.looks) and any(one.better is None for one in found if one.pairs):
+        said += f" The next look is at {plan.looks[look]} seeds: `selkd sweep --extend`."
+    return said
 
 
-def _left_out(records: Records, trials: Frame, reasons: Column) -> Frame:
-    """Every run that is not in the numbers, with its reason; settings that were not chosen are no such runs."""
+def _left_out(records: Records, trials: Frame, reasons: Column, unchosen: pd.Index) -> Frame:
+    """Every run that is not in the numbers, with its reason; not those whose setting lost on validation."""
     reasons = reasons[~reasons.index.duplicated()]
-    mine = reasons[[run not in trials.index or trials["chosen"].get(run, True) or "choose" in reason
-                    for run, reason in reasons.items()]]  # fmt: skip
+    place = pd.Series(list(zip(trials["level"], trials["cell"], strict=True)), index=trials.index, dtype=object)
+    decided = {*place[trials["chosen"]]}
+    lost = {run for run in trials.index[~trials["chosen"]] if place[run] in decided} - {*unchosen}
+    mine = reasons[[run not in lost for run in reasons.index]]
     told = records.trials.loc[mine.index, ["study", "key"]]
     here = told.assign(run=mine.index, reason=mine).reset_index(drop=True)
     frames = [frame for frame in (records.excluded, here) if len(frame)]

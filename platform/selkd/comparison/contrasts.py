@@ -1,16 +1,27 @@
 """Every contrast that a question asks: pairs of levels, over all groups and within each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
+from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
-from selkd.comparison.pairing import cluster_names
+from selkd.comparison.pairs import Pairs
 from selkd.comparison.question import POWER, Question
-from selkd.comparison.result import ALL, Contrast, Metric, Overall
-from selkd.comparison.statistics import critical_difference, friedman, groups, holm, interval, needed, paired
-from selkd.comparison.tables import Column, Frame
+from selkd.comparison.result import Contrast, Metric, Overall
+from selkd.comparison.statistics import (
+    critical_difference,
+    detectable,
+    friedman,
+    groups,
+    holm,
+    interval,
+    paired,
+    units_needed,
+)  # fmt: skip
+from selkd.comparison.statistics.clusters import numbered
 from selkd.errors import UserError
 
 MOST_LEVELS = 40
@@ -34,28 +45,33 @@ def refuse_many(by: str, levels: Sequence[str]) -> None:
         )
 
 
-class Contrasts:
-    """Compares levels over the pairs of a table, and keeps what all contrasts need."""
+class Differences(NamedTuple):
+    """Differences of pairs, and the cluster of each."""
 
-    def __init__(
-        self, question: Question, metric: Metric, units: Frame, subsets: Frame, sources: Column,
-        kind: str | None, matters: float | None,
-    ) -> None:  # fmt: skip
-        self.question, self.metric, self.units, self.subsets = question, metric, units, subsets
-        self.sources, self.kind, self.matters = sources, kind, matters
+    values: np.ndarray
+    clusters: list[Hashable]
+
+
+class Contrasts:
+    """Compares levels over pairs, and keeps what all contrasts need."""
+
+    def __init__(self, question: Question, metric: Metric, pairs: Pairs, matters: float | None) -> None:
+        self.question, self.metric, self.pairs, self.matters = question, metric, pairs, matters
         self.sign = 1.0 if metric.maximise else -1.0
 
-    def differences(self, level: str, against: str, group: str) -> tuple[Column, Column]:
-        """The differences of the pairs that both levels have, and the cluster of each."""
-        rows = self.units if group == ALL else self.units[self.units.index.get_level_values("group") == group]
-        found = (rows[level] - rows[against]).dropna()
-        names = cluster_names(self.kind, self.subsets.loc[found.index], self.sources, (level, against))
-        return found, names
+    def differences(self, level: str, against: str, group: str, seeds: Collection[str] | None = None) -> Differences:
+        """The differences of the pairs that both levels have, and the cluster of each; of these seeds alone."""
+        rows = self.pairs.rows((level, against), group)
+        if seeds is not None:
+            rows = rows[np.isin(self.pairs.seeds[rows], list(seeds))]
+        values = self.pairs.values(level, rows) - self.pairs.values(against, rows)
+        return Differences(values, self.pairs.clusters((level, against), rows))
 
     def family(self, pairs: Sequence[tuple[str, str]], groups_: Sequence[str]) -> list[Contrast]:
         """These pairs within these groups, with p-values corrected over all of them (Holm 1979)."""
         members = [(group, level, against) for group in groups_ for level, against in pairs]
-        found = [self._contrast(*member, len(members)) for member in members]
+        size = sum(len(self.pairs.rows((level, against), group)) > 0 for group, level, against in members)
+        found = [self._contrast(*member, max(size, 1)) for member in members]
         adjusted = holm([math.nan if one.p is None else one.p for one in found])
         return [self._judged(one, _known(p)) for one, p in zip(found, adjusted, strict=True)]
 
@@ -70,18 +86,11 @@ class Contrasts:
         return one.level if self.sign * one.difference > 0 else one.against
 
     def _contrast(self, group: str, level: str, against: str, family: int) -> Contrast:
-        differences, clusters = self.differences(level, against, group)
-        values, names = differences.to_numpy(dtype=float), clusters.tolist()
-        test = paired(self.sign * values, names)
-        around = interval(values, names, level=1 - self.question.alpha)
+        values, clusters = self.differences(level, against, group)
+        test = paired(self.sign * values, clusters)
+        around = interval(values, clusters, level=1 - self.question.alpha)
         notes = {*test.reasons.values(), *([around.reason] if around.reason and len(values) else [])}
-        detectable, more = math.nan, None
-        if len(values):
-            plan = needed(
-                values, self.matters or float(np.abs(values).mean()) or 1.0, names,
-                power=POWER, alpha=self.question.alpha / family,
-            )  # fmt: skip
-            detectable, more = plan.detectable, plan.more if self.matters else None
+        told, more = self._power(values, clusters, self.question.alpha / family)
         return Contrast(
             group=group,
             level=level,
@@ -101,22 +110,34 @@ class Contrasts:
             losses=test.losses,
             dz=_known(self.sign * test.hedges_g),
             rank_biserial=_known(self.sign * test.rank_biserial),
-            detectable=_known(detectable),
+            detectable=told,
             more=more,
             better=None,
             notes=tuple(sorted(notes)),
         )
 
+    def _power(self, values: np.ndarray, clusters: list[Hashable], alpha: float) -> tuple[float | None, int | None]:
+        """The difference that so many units would tell, and the units that are wanting to tell what matters."""
+        means = _means(values, clusters)
+        deviation = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+        if deviation < 1e-12:
+            return None, None
+        told = _known(deviation * _detectable(len(means), alpha))
+        if self.matters is None:
+            return told, None
+        units = units_needed(self.matters, deviation, power=POWER, alpha=alpha)
+        return told, None if units is None else max(0, units - len(means))
+
     def overall(self, levels: Sequence[str]) -> Overall | None:
         """All levels at once, over blocks in which each has a value; dependent pairs are averaged to one block."""
         if len(levels) < 3:
             return None
-        whole = self.units[list(levels)].dropna()
-        if whole.empty:
+        rows = self.pairs.rows(levels)
+        if not len(rows):
             return Overall(0, None, None, {}, None, [], "no pair has a value of every level")
-        names = cluster_names(self.kind, self.subsets.loc[whole.index], self.sources, levels)
-        blocks = whole.groupby(names).mean()
-        test = friedman(blocks.to_numpy(dtype=float), higher_is_better=self.metric.maximise)
+        clusters = self.pairs.clusters(levels, rows)
+        blocks = np.stack([_means(self.pairs.values(level, rows), clusters) for level in levels], axis=1)
+        test = friedman(blocks, higher_is_better=self.metric.maximise)
         critical = critical_difference(len(levels), test.n, self.question.alpha) if test.n > 1 else None
         alike = groups(test.mean_ranks, critical) if critical is not None else []
         return Overall(
@@ -128,6 +149,18 @@ class Contrasts:
             alike=[tuple(levels[k] for k in group) for group in alike],
             note="; ".join(dict.fromkeys(test.reasons.values())) or None,
         )
+
+
+def _means(values: np.ndarray, clusters: Sequence[Hashable]) -> np.ndarray:
+    """The mean of each cluster."""
+    unit = numbered(clusters, len(values))
+    return np.bincount(unit, values) / np.bincount(unit)
+
+
+@lru_cache
+def _detectable(units: int, alpha: float) -> float:
+    """The difference that so many units tell, in deviations."""
+    return detectable(units, 1.0, power=POWER, alpha=alpha)
 
 
 def _known(value: float) -> float | None:

@@ -1,6 +1,6 @@
 """Which runs cannot be compared, and why: each is named, none is dropped in silence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from selkd.comparison.frames import texts
 REMEDY = "`selkd sync` delivers what its workspace holds"
 WORDS = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "stopped"}
 """MLflow's words for how a run stands, in selkd's; all others are running."""
+DELETED = "deleted in MLflow"
+STUDY_RUN = "study "
+"""What the key of a study's own run begins with."""
 Why = Sequence[str | None]
 
 
@@ -45,6 +48,18 @@ def excluded(table: pa.Table, why: Why) -> pd.DataFrame:
     )
     left = [row[:4] for row in zip(*columns, strict=True) if row[3] is not None and row[4] != "study"]
     return pd.DataFrame(left, columns=["study", "key", "run", "reason"], dtype=object)
+
+
+def deleted(table: pa.Table, gone: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Deleted runs, by study, of trials that have no other run; the same columns."""
+    active = {*zip(texts(table, "study"), texts(table, "tag:selkd.trial"), strict=True)}
+    rows = [
+        (study, key, run, DELETED)
+        for study, runs in gone.items()
+        for run, key in runs.items()
+        if key and not key.startswith(STUDY_RUN) and (study, key) not in active
+    ]
+    return pd.DataFrame(rows, columns=["study", "key", "run", "reason"], dtype=object)
 
 
 def _reason(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from selkd.comparison.question import TOGETHER
 from selkd.comparison.records import Records
 from selkd.comparison.tables import Column, Frame
 from selkd.comparison.words import ABSENT, listed, text
@@ -26,15 +27,27 @@ def labels(records: Records, runs: pd.Index) -> Frame:
     return pd.DataFrame({key: column for key, column in found.items() if column.nunique() > 1}, index=runs)
 
 
-def column(records: Records, key: str, runs: pd.Index) -> Column:
-    """One key's values as text, whether or not they vary."""
-    if key == STUDY:
-        return records.trials.loc[runs, STUDY].map(text)
-    return pd.Series([text(value) for value in records.config.loc[runs, key]], index=runs, dtype=object)
+def column(records: Records, by: str, runs: pd.Index) -> Column:
+    """The values of a key as text, whether or not they vary; of several keys their combinations, `kd, truth=plain`."""
+    first, *others = by.split(TOGETHER)
+    found = _texts(records, first, runs)
+    for key in others:
+        last = key.rpartition(".")[2]
+        found = [f"{a}, {last}={b}" if a and b else a for a, b in zip(found, _texts(records, key, runs), strict=True)]
+    return pd.Series(found, index=runs, dtype=object)
+
+
+def _texts(records: Records, key: str, runs: pd.Index) -> list[str]:
+    values = records.trials[STUDY] if key == STUDY else records.config[key]
+    return [text(value) for value in values.loc[runs]]
 
 
 def resolve(records: Records, given: str, place: str) -> str:
-    """The key that is meant: written in full, or by parts that fit one, as `policy` fits selection.samples.policy."""
+    """The key that is meant, or keys: in full, or by parts that fit one, as `policy` fits selection.samples.policy."""
+    return TOGETHER.join(_resolve(records, part.strip(), place) for part in given.split(TOGETHER))
+
+
+def _resolve(records: Records, given: str, place: str) -> str:
     known = [STUDY, *map(str, records.config.columns)]
     if given in known:
         return given
@@ -64,15 +77,16 @@ def factors(records: Records) -> Frame:
 
 
 def in_order(values: Sequence[str]) -> list[str]:
-    """Numbers by size, then words by the alphabet."""
+    """Numbers by size, then words by the alphabet; of `key=value, key=value` part by part."""
+    return sorted(values, key=lambda value: [_place(part) for part in value.split(", ")])
 
-    def place(value: str) -> tuple[bool, float, str]:
-        try:
-            return (False, float(value), value)
-        except ValueError:
-            return (True, 0.0, value)
 
-    return sorted(values, key=place)
+def _place(part: str) -> tuple[str, bool, float, str]:
+    key, _, value = part.rpartition("=")
+    try:
+        return (key, False, float(value), value)
+    except ValueError:
+        return (key, True, 0.0, value)
 
 
 def _abbreviates(given: str, key: str) -> bool:

@@ -29,7 +29,8 @@ class Frames(NamedTuple):
 
 def frames(table: pa.Table) -> Frames:
     """`table` holds a row a trial, as `snapshot.table_of`, with columns `study` and `link`."""
-    table = table.select([name for name in table.column_names if table[name].null_count < table.num_rows])
+    columns = table.column_names
+    table = table.select([name for name in columns if ":" not in name or table[name].null_count < table.num_rows])
     index = pd.Index(texts(table, "run"), name="run", dtype=object)
     config = {name: _typed(table[f"param:{name}"], name) for name in _names(table, "param:")}
     origin = {

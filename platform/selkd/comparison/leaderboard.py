@@ -4,15 +4,16 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from selkd.comparison.tables import Frame
-from selkd.comparison.words import number
+from selkd.comparison.words import chance, counted, number, shortened, tenths
 
 if TYPE_CHECKING:
-    from selkd.comparison.result import Comparison, Metric
+    from selkd.comparison.result import Comparison, Contrast, Metric
 
 FORMULA = ("=", "+", "-", "@")
 """What makes a spreadsheet take a cell for a formula."""
@@ -89,7 +90,7 @@ def rows(comparison: "Comparison") -> list[Row]:
         around = "-" if math.isnan(one.low) else f"{figure(metric, one.low)} to {figure(metric, one.high)}"
         found.append(
             Row(
-                group=one.group,
+                group=group_name(comparison, one.group),
                 level=one.level,
                 n=str(one.n),
                 mean=figure(metric, one.mean) + deviation,
@@ -111,29 +112,56 @@ def header(comparison: "Comparison") -> list[str]:
             "on validation", "budget (rows)", "setting"]  # fmt: skip
 
 
+def group_name(comparison: "Comparison", group: str) -> str:
+    """A group as people read it: the ends of its keys say enough."""
+    return shortened(group, comparison.pairing.groups)
+
+
+def tables(comparison: "Comparison") -> tuple[list[str], dict[str, list[list[str]]]]:
+    """Header and lines of the leaderboard, a table a group; settings are left to `chosen`."""
+    return header(comparison)[1:-1], _by_group(_lines(comparison), end=-1)
+
+
 def cells(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
     """Header and lines of the leaderboard; the group's column where there are several."""
-    lines = [[*row[:3], row.mean + row.mark, *row[5:9]] for row in rows(comparison)]
+    lines = _lines(comparison)
     first, *rest = _shown(comparison, [header(comparison), *lines])
     return first, rest
 
 
-def contrast_cells(comparison: "Comparison") -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the contrasts in rounded numbers, shares in points."""
+def contrast_tables(comparison: "Comparison") -> tuple[list[str], dict[str, list[list[str]]]]:
+    """Header and lines of the contrasts that have pairs, a table a group, in rounded numbers; shares in points."""
     metric, unit = comparison.metric, " (points)" if comparison.metric.share else ""
-    names = ["group", "contrast", f"difference{unit}", _confidence(comparison), "pairs", "won, tied, lost", "p",
+    names = ["contrast", f"difference{unit}", _confidence(comparison), "pairs", "won, tied, lost", "p",
              "p (Holm)", "effect (dz)"]  # fmt: skip
     lines = []
-    for one in comparison.contrasts:
-        clusters = "" if one.clusters == one.pairs else f" in {one.clusters}"
+    for one in in_groups(comparison):
+        if not one.pairs:
+            continue
         around = "-" if math.isnan(one.low) else f"{figure(metric, one.low)} to {figure(metric, one.high)}"
+        named, difference = group_name(comparison, one.group), figure(metric, one.difference) + one.marks
         lines.append(
-            [one.group, f"{one.level} - {one.against}", figure(metric, one.difference) + one.marks, around,
-             f"{one.pairs}{clusters}", f"{one.wins}, {one.ties}, {one.losses}", number(one.p), number(one.adjusted),
-             number(one.dz, 2)]
+            [named, f"{one.level} - {one.against}", difference, around, pairs(one),
+             f"{one.wins}, {one.ties}, {one.losses}", chance(one.p), chance(one.adjusted), number(one.dz, 2)]
         )  # fmt: skip
-    several = len({one.group for one in comparison.contrasts}) > 1
-    return (names, lines) if several else (names[1:], [line[1:] for line in lines])
+    return names, _by_group(lines)
+
+
+def in_groups(comparison: "Comparison") -> list["Contrast"]:
+    """The contrasts, those over all groups first, the others in the order of the leaderboard."""
+    order = list(dict.fromkeys(comparison.levels["group"]))
+    return sorted(comparison.contrasts, key=lambda one: order.index(one.group) if one.group in order else -1)
+
+
+def pairs(one: "Contrast") -> str:
+    """`30`; `30 in 10` where pairs are not independent of each other."""
+    return str(one.pairs) if one.clusters == one.pairs else f"{one.pairs} in {one.clusters}"
+
+
+def without_pairs(comparison: "Comparison") -> list[str]:
+    """A line on contrasts that have no row for want of pairs."""
+    count = sum(not one.pairs for one in comparison.contrasts)
+    return [f"{counted(count, 'contrast')} not shown: no pair has a value on both sides."] if count else []
 
 
 def chosen(comparison: "Comparison") -> list[str]:
@@ -173,10 +201,11 @@ def latex(comparison: "Comparison") -> str:
 def legend(comparison: "Comparison", bold: str = "") -> str:
     """What the numbers and marks of the leaderboard are."""
     against = f"against {comparison.question.baseline}" if comparison.question.baseline else "against the best"
-    return (
-        f"Mean ± standard deviation over n students; {bold}"
-        f"{against}: * p < 0.05, ** p < 0.01, *** p < 0.001, corrected (Holm)."
-    )
+    stars = "* p < 0.05, ** p < 0.01, *** p < 0.001, corrected (Holm)"
+    if comparison.look is not None:
+        stars = f"* told at look {comparison.look} of those declared"
+    standing = " Exploratory: not a comparison that was declared beforehand." if comparison.exploratory else ""
+    return f"Mean ± standard deviation over n students; {bold}{against}: {stars}.{standing}"
 
 
 def as_json(comparison: "Comparison") -> dict[str, Any]:
@@ -203,7 +232,7 @@ def as_json(comparison: "Comparison") -> dict[str, Any]:
 
 def figure(metric: "Metric", value: float) -> str:
     """A value of the metric: a share in hundredths."""
-    return number(value * metric.unit, 1) if metric.share else f"{value:.4g}"
+    return tenths(value * metric.unit) if metric.share else f"{value:.4g}"
 
 
 def _confidence(comparison: "Comparison") -> str:
@@ -214,7 +243,19 @@ def _chosen(comparison: "Comparison", value: float) -> str:
     """A validation mean; of a share in hundredths, as in the metric it belongs to."""
     metric = comparison.metric
     same = metric.reported.rpartition("/")[2] == metric.chosen_by.rpartition("/")[2]
-    return figure(metric, value) if same else number(100 * value, 1)
+    return figure(metric, value) if same else tenths(100 * value)
+
+
+def _lines(comparison: "Comparison") -> list[list[str]]:
+    return [[*row[:3], row.mean + row.mark, *row[5:9]] for row in rows(comparison)]
+
+
+def _by_group(lines: Iterable[list[str]], end: int | None = None) -> dict[str, list[list[str]]]:
+    """Lines by their first cell, which is left out."""
+    found: dict[str, list[list[str]]] = {}
+    for group, *rest in lines:
+        found.setdefault(group, []).append(rest[:end])
+    return found
 
 
 def _several(comparison: "Comparison") -> bool:

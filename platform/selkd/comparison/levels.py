@@ -1,11 +1,12 @@
 """What is shown of each level within each group: means, intervals, budgets, ranks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from selkd.comparison.factors import in_order
 from selkd.comparison.question import Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
@@ -18,18 +19,26 @@ UNEQUAL = 0.01
 SPENT = ("cost/row_gradients", "cost/rows_scored")
 
 
-def table(trials: Frame, best: Frame, clusters: Column, records: Records, metric: Metric, question: Question) -> Frame:
+def table(
+    trials: Frame,
+    best: Frame,
+    clusters: Mapping[object, Hashable],
+    records: Records,
+    metric: Metric,
+    question: Question,
+) -> Frame:
     """A row a group and level; `clusters` says which runs are no luck of their own."""
     chosen = trials[trials["chosen"] & trials["value"].notna()]
-    budget, seconds = _budget(records, chosen.index), _seconds(records, chosen.index)
+    chosen = chosen.assign(budget=_budget(records, chosen.index), seconds=_seconds(records, chosen.index))
+    picks = best.to_dict("index")
     raw_share = metric.share and not metric.reported.startswith(GAIN)
     floor, ceiling = (0.0, 1.0) if raw_share else (-math.inf, math.inf)
     rows = []
     for (group, level), mine in chosen.groupby(["group", "level"], sort=False):
         values = mine["value"].to_numpy(dtype=float)
-        around = interval(values, clusters.loc[mine.index].tolist(), level=1 - question.alpha)
-        picked = best.loc[[(level, cell) for cell in dict.fromkeys(mine["cell"])]]
-        names = list(dict.fromkeys(picked["setting"]))
+        around = interval(values, [clusters[run] for run in mine.index], level=1 - question.alpha)
+        picked = [picks[level, cell] for cell in dict.fromkeys(mine["cell"])]
+        names = list(dict.fromkeys(pick["setting"] for pick in picked))
         rows.append(
             {
                 "group": group,
@@ -41,18 +50,18 @@ def table(trials: Frame, best: Frame, clusters: Column, records: Records, metric
                 "high": min(around.high, ceiling),
                 "deviation": float(values.std(ddof=1)) if len(values) > 1 else math.nan,
                 "validation": float(mine["validation"].mean()),
-                "optimism": float(picked["optimism"].mean()),
+                "optimism": float(np.mean([pick["optimism"] for pick in picked])),
                 "setting": names[0] if len(names) == 1 else f"{len(names)} settings, one for each subset",
-                "settings": int(picked["settings"].max()),
-                "budget": float(budget.loc[mine.index].mean()),
-                "seconds": float(seconds.loc[mine.index].mean()),
+                "settings": max(pick["settings"] for pick in picked),
+                "budget": float(mine["budget"].mean()),
+                "seconds": float(mine["seconds"].mean()),
             }
         )
     found: Frame = pd.DataFrame(rows, columns=COLUMNS)
     most = (1 + UNEQUAL) * found["budget"].groupby(found["group"]).min()
     found["unequal"] = found["budget"] > found["group"].map(most)
     found["rank"] = found.groupby("group")["mean"].rank(ascending=not metric.maximise, method="min").astype(int)
-    order = list(dict.fromkeys(trials["group"]))
+    order = in_order(sorted(set(trials["group"])))
     found = found.sort_values("rank", kind="stable").sort_values(
         "group", key=lambda names: names.map(order.index), kind="stable"
     )

@@ -1,11 +1,13 @@
 """The verdict of a study that declared beforehand what is compared, and after how many seeds."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from selkd.comparison.contrasts import Contrasts
+from selkd.comparison.excluded import DELETED
 from selkd.comparison.factors import in_order, resolve
-from selkd.comparison.question import Plan, Question
+from selkd.comparison.question import ALPHA, Plan, Question
 from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast
 from selkd.comparison.statistics import LookPlan, decide, paired
@@ -38,20 +40,38 @@ def as_declared(question: Question, plan: Plan | None) -> Question:
         baseline=question.baseline or given.baseline,
         within=question.within or given.within,
         difference=question.difference or given.difference,
-        alpha=given.alpha,
+        alpha=given.alpha if question.alpha == ALPHA else question.alpha,
     )
 
 
-def deviation(question: Question, plan: Plan | None, seeds: int) -> str | None:
-    """Why the verdict is exploratory; nothing where it is the declared question at a declared look."""
+def deviations(question: Question, plan: Plan | None, records: Records, seeds: set[int]) -> Iterator[str]:
+    """Why the verdict is exploratory; nothing where it is the declared question at a declared look.
+
+    `seeds`: how many the levels have in their groups.
+    """
     if plan is None:
-        return "no comparison was declared before the study began"
-    asked, given = replace(question, difference=None), replace(plan.question, difference=None)
-    if asked != given:
-        return f"the study declared another question: {_words(given)}"
-    if plan.looks and seeds not in plan.looks:
-        return f"{seeds} seeds are none of the looks that were declared, {', '.join(map(str, plan.looks))}"
-    return None
+        yield "no comparison was declared before the study began"
+        return
+    if replace(question, difference=None) != (given := replace(plan.question, difference=None)):
+        yield f"the study declared another question: {_words(given)}"
+    if len(records.studies) > 1:
+        yield "several studies are taken together, and each declared a comparison of its own"
+    for study in records.studies.values():
+        if study.status != "finished":
+            yield f"the study is not finished ({study.status}), and whoever looks before it is may look again"
+        if study.changed:
+            yield "the search space was changed after the study had begun"
+    if DELETED in set(records.excluded["reason"]):
+        yield "runs of the study were deleted in MLflow"
+    if plan.looks and len(seeds) > 1:
+        yield f"not every level has as many seeds: {', '.join(map(str, sorted(seeds)))}"
+    if plan.looks and not seeds <= {*plan.looks}:
+        yield f"{max(seeds)} seeds are none of the looks that were declared, {', '.join(map(str, plan.looks))}"
+
+
+def bar(plan: Plan, look: int, contrasts: int) -> float:
+    """The p-value that the first of so many contrasts has to reach at this look."""
+    return LookPlan(plan.looks, plan.question.alpha / max(contrasts, 1), plan.spending).nominal()[look - 1]
 
 
 def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: int) -> list[Contrast]:
@@ -60,9 +80,10 @@ def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: in
     With r contrasts left, each is tested by the boundaries of alpha / r; those told leave, and the rest are tested
     again.
     """
+    found = [replace(one, adjusted=None) for one in found]
     history = [[_p(contrasts, one, seeds) for seeds in plan.looks[:look]] for one in found]
     told: set[int] = set()
-    while left := [k for k in range(len(found)) if k not in told]:
+    while left := [k for k, one in enumerate(found) if one.pairs and k not in told]:
         at = LookPlan(plan.looks, plan.question.alpha / len(left), plan.spending)
         new = [k for k in left if decide(at, plan.looks[:look], history[k]).rejected]
         if not new:
@@ -73,11 +94,9 @@ def judged(found: Sequence[Contrast], contrasts: Contrasts, plan: Plan, look: in
 
 def _p(contrasts: Contrasts, one: Contrast, seeds: int) -> float:
     """The p-value that the first so many seeds gave; 1 where they gave none."""
-    differences, clusters = contrasts.differences(one.level, one.against, one.group)
-    order = in_order(sorted(set(contrasts.units.index.get_level_values("seed"))))[:seeds]
-    early = differences.index.get_level_values("seed").isin(order)
-    p = paired(differences[early].to_numpy(dtype=float), clusters[early].tolist()).permutation_p
-    return 1.0 if p != p else p  # noqa: PLR0124
+    order = in_order(sorted(set(contrasts.pairs.seeds)))[:seeds]
+    p = paired(*contrasts.differences(one.level, one.against, one.group, order)).permutation_p
+    return 1.0 if math.isnan(p) else p
 
 
 def _words(question: Question) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selkd.comparison.statistics.sequential import Spending
+if TYPE_CHECKING:
+    from selkd.comparison.statistics.sequential import Spending
 
 ALPHA = 0.05
+TOGETHER = "+"
 POWER = 0.8
 """The chance with which a difference that is there should be told."""
 
@@ -15,12 +17,17 @@ POWER = 0.8
 class Question:
     """Which levels of which factor differ, on which metric."""
 
-    by: str  # a configuration key, or "study"
+    by: str  # a configuration key, several joined by "+", or "study"
     metric: str | None = None  # without a part: reported on test, chosen on validation
     baseline: str | None = None  # the level that all others are compared with; all pairs when absent
     within: tuple[str, ...] = ()  # keys that make groups of their own instead of being tuned away
     difference: float | None = None  # the smallest difference that matters, in the metric's own unit
     alpha: float = ALPHA
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys whose values together make a level."""
+        return tuple(self.by.split(TOGETHER))
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Plan:
 
     question: Question
     looks: tuple[int, ...]  # seeds at which the verdict is read; without any, once
-    spending: Spending
+    spending: "Spending"
 
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> "Plan":

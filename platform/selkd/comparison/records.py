@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from selkd.comparison.excluded import WORDS, excluded, reasons
+from selkd.comparison.excluded import WORDS, deleted, excluded, reasons
 from selkd.comparison.frames import Frames, frames, texts
 from selkd.comparison.reading import Watch, read_runs
 from selkd.comparison.snapshot import joined
@@ -31,6 +31,7 @@ class StudyInfo:
     metrics: Mapping[str, str]  # what it searches by: name to maximise or minimise
     searched: tuple[str, ...]  # the keys that it varies
     comparison: Mapping[str, Any] | None  # the plan that was declared beforehand
+    changed: bool = False  # whether its search space was changed after it had begun
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def read_records(
         raise UserError("no study is named. `selkd studies` lists those of the workspace.")
     server = Runs(uri)
     experiments = [server.experiment(name) for name in dict.fromkeys(studies)]
-    tables = [_placed(server, e, read_runs(server, e, cache, fresh, watch)) for e in experiments]
+    snapshots = [read_runs(server, experiment, cache, fresh, watch) for experiment in experiments]
+    tables = [_placed(server, e, snapshot.table) for e, snapshot in zip(experiments, snapshots, strict=True)]
     table = joined(tables)
     why = reasons(table)
     found = frames(table.filter(pa.array([reason is None for reason in why], pa.bool_())))
@@ -90,7 +92,8 @@ def read_records(
         return server.file(run, path, cache / "files" / run / str(ended[run]) / path)
 
     infos = {e.name: _info(server, e, own, found, fetch) for e, own in zip(experiments, tables, strict=True)}
-    return Records(*found, infos, excluded(table, why), fetch)
+    gone = deleted(table, {e.name: one.deleted for e, one in zip(experiments, snapshots, strict=True)})
+    return Records(*found, infos, pd.concat([excluded(table, why), gone], ignore_index=True), fetch)
 
 
 def _placed(server: Runs, experiment: Experiment, table: pa.Table) -> pa.Table:
@@ -115,7 +118,16 @@ def _info(
         said = _space(fetch(run["run"], SPACE))
     searched = tuple(said.get("searched") or _varying(found, name))
     status = WORDS.get(run["status"], "running")
-    return StudyInfo(name, run["run"], run["link"], status, said.get("metrics") or {}, searched, said.get("comparison"))
+    return StudyInfo(
+        name,
+        run["run"],
+        run["link"],
+        status,
+        said.get("metrics") or {},
+        searched,
+        said.get("comparison"),
+        run.get("tag:selkd.changed") is not None,
+    )
 
 
 def _space(path: Path | None) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Contrast:
     p: float | None  # permutation of signs: what decides
     wilcoxon: float | None
     smallest: float | None  # p-value below which so many pairs cannot go
-    adjusted: float | None  # p after Holm's correction over the family
+    adjusted: float | None  # p after Holm's correction over the family; none at a planned look
     wins: int  # pairs in which `level` is better
     ties: int
     losses: int
@@ -94,9 +94,11 @@ class Contrast:
 
     @property
     def marks(self) -> str:
-        """Stars for the corrected p-value: 5 %, 1 %, 0.1 %; none where nothing is told."""
-        if self.better is None or self.adjusted is None:
+        """Stars for the corrected p-value: 5 %, 1 %, 0.1 %; one at a planned look; none where nothing is told."""
+        if self.better is None:
             return ""
+        if self.adjusted is None:
+            return "*"
         return "*" * (1 + sum(self.adjusted < limit for limit in (0.01, 0.001)))
 
 

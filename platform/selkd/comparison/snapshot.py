@@ -17,7 +17,7 @@ from selkd.tracking.runs import Run
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 SEAL = 32
 """Bytes at the file's end: the SHA-256 of all others. Parquet alone does not notice every change of a byte."""
 ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -29,10 +29,10 @@ Origin = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Active runs, a row each; the ids of deleted ones; and when they were read."""
+    """Active runs, a row each; the deleted ones, with their trials' keys; and when they were read."""
 
     table: pa.Table
-    deleted: frozenset[str]
+    deleted: Mapping[str, str]
     read_at: float  # Unix seconds by the reader's clock, before it asked
 
     @property
@@ -85,7 +85,7 @@ def load(path: Path, origin: Origin) -> Snapshot | None:
     about = json.loads((table.schema.metadata or {})[_ABOUT])
     if about["format"] != FORMAT or about["origin"] != dict(origin):
         return None
-    return Snapshot(table.replace_schema_metadata(), frozenset(about["deleted"]), about["read_at"])
+    return Snapshot(table.replace_schema_metadata(), about["deleted"], about["read_at"])
 
 
 def save(path: Path, origin: Origin, snapshot: Snapshot) -> None:
@@ -93,7 +93,7 @@ def save(path: Path, origin: Origin, snapshot: Snapshot) -> None:
     about = {
         "format": FORMAT,
         "origin": dict(origin),
-        "deleted": sorted(snapshot.deleted),
+        "deleted": dict(sorted(snapshot.deleted.items())),
         "read_at": snapshot.read_at,
     }
     sink = pa.BufferOutputStream()

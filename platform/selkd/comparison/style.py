@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito 2008; levels differ in marker, line and hatch
 
 from collections.abc import Sequence
 from functools import lru_cache
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.typing import LineStyleType
 
 from selkd.comparison.words import visible
 from selkd.tracking.figures import COLOURS, GREY, LINES
@@ -25,6 +27,8 @@ SMALL, NORMAL = 8, 9
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++")
 SHADES = "cividis"
+WRAP = 36
+"""Characters of a line of an axis' name."""
 LONGEST = 28
 """Characters of a name that a figure has room for."""
 
@@ -34,7 +38,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    line: LineStyleType
     hatch: str
 
 
@@ -70,6 +74,17 @@ def panels(made: Figure, rows: int, columns: int, **sharing: Any) -> list[list[A
     return [list(row) for row in grid]
 
 
+def by_group(count: int, height: float, **sharing: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel a group, two beside each other."""
+    columns = min(2, count)
+    rows = -(-count // columns)
+    made = figure(COLUMN if columns == 1 else PAGE, rows * height + 0.4)
+    flat = [axes for row in panels(made, rows, columns, **sharing) for axes in row]
+    for axes in flat[count:]:
+        axes.set_visible(False)
+    return made, flat[:count]
+
+
 def name(text: str, longest: int = LONGEST) -> str:
     """A name as a figure shows it: nothing in it acts, what the font lacks is spelled out; a long one is cut."""
     text = visible(text)
@@ -80,13 +95,18 @@ def name(text: str, longest: int = LONGEST) -> str:
 
 
 def label(axes: Axes, x: str | None = None, y: str | None = None, title: str | None = None) -> None:
-    """Name axes and panel."""
+    """Name axes and panel; long names take several lines."""
     if x is not None:
-        axes.set_xlabel(x, fontsize=SMALL)
+        axes.set_xlabel(_lines(x), fontsize=SMALL)
     if y is not None:
-        axes.set_ylabel(y, fontsize=SMALL)
+        axes.set_ylabel(_lines(y), fontsize=SMALL)
     if title is not None:
         axes.set_title(title, fontsize=NORMAL)
+
+
+def first_column(panels: Sequence[Axes]) -> list[Axes]:
+    """The panels at the left, which name the axis that all share."""
+    return [axes for axes in panels if (place := axes.get_subplotspec()) is not None and place.is_first_col()]
 
 
 def say_cut(axes: Axes, axis: str) -> None:
@@ -95,7 +115,7 @@ def say_cut(axes: Axes, axis: str) -> None:
     if low <= 0 <= high:
         return
     said = f"{axes.get_xlabel() if axis == 'x' else axes.get_ylabel()}\n(axis does not begin at 0)"
-    label(axes, **{axis: said})
+    axes.set(**{f"{axis}label": said})
 
 
 def log_axis(axes: Axes, axis: str) -> None:
@@ -116,11 +136,17 @@ def short(value: float) -> str:
     return f"{value:g}"
 
 
-def legend(made: Figure, handles: Sequence[Any], names: Sequence[str], columns: int = 4) -> None:
-    """One legend for the whole figure, below it."""
+def legend(
+    made: Figure, handles: Sequence[Any], names: Sequence[str], columns: int = 4, note: str | None = None
+) -> None:
+    """One legend for the whole figure, in room of its own below it, with a note on what all of it shows."""
+    shown = [name(text, LONGEST + 12) for text in names]
+    columns = next((n for n in range(min(columns, len(shown)), 1, -1) if _wide(shown, n) < made.get_figwidth()), 1)
+    rows = -(-len(shown) // columns) + (note is not None)
+    made.set_figheight(made.get_figheight() + 0.1 + 0.17 * rows)
     made.legend(
-        handles, [name(text) for text in names], loc="outside lower center", ncols=min(columns, len(names)),
-        frameon=False, fontsize=SMALL, handlelength=2.6,
+        handles, shown, loc="outside lower center", ncols=columns,
+        frameon=False, fontsize=SMALL, handlelength=2.6, title=note, title_fontsize=SMALL,
     )  # fmt: skip
 
 
@@ -135,6 +161,16 @@ def finished(made: Figure) -> Figure:
 def spread(count: int, width: float = 0.6) -> np.ndarray:
     """Offsets around zero that keep `count` things apart."""
     return np.zeros(1) if count == 1 else np.linspace(-width / 2, width / 2, count)
+
+
+def _wide(names: Sequence[str], columns: int) -> float:
+    """Inches that a legend takes, whose columns are filled one after the other."""
+    rows = -(-len(names) // columns)
+    return sum(0.65 + 0.078 * max(map(len, names[k : k + rows])) for k in range(0, len(names), rows))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(part for line in text.split("\n") for part in wrap(line, WRAP, break_long_words=False) or [""])
 
 
 @lru_cache(maxsize=1)

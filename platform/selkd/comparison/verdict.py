@@ -57,8 +57,6 @@ class Verdict:
                 return f"No difference is shown between {baseline} and any of {listed(rest)} on {what}."
             return f"On {what}, {'; '.join(parts)}."
         leader = self._leader(primary)
-        beaten = [self._sides(one)[1] for one in told if one.better == leader]
-        ahead = [one.better for one in told if one.better and leader in (one.level, one.against)]
         if not told:
             whole = p_value(overall.iman_davenport) if overall and overall.iman_davenport is not None else ""
             between = f" (all levels at once: {whole})" if whole else ""
@@ -66,12 +64,17 @@ class Verdict:
                 f"No difference is shown between the {len(self._names(primary))} levels of {self.question.by} on "
                 f"{what}{between}; {leader} has the best mean."
             )
-        against = [name for name in self._names(primary) if name != leader and name not in beaten]
-        if not beaten or any(name != leader for name in ahead):
+        beaten = [one for one in told if one.better == leader]
+        if not beaten or any(one.better != leader and leader in (one.level, one.against) for one in told):
             pairs = [f"{one.better} over {self._sides(one)[1]}" for one in told]
             return f"{leader} has the best mean on {what}; told apart are {listed(pairs, NAMED)}."
-        apart = f", and not told apart from {listed(against)}" if against else ""
-        return f"{leader} has the best mean on {what}: told to be better than {listed(beaten)}{apart}."
+        below = [self._sides(one)[1] for one in beaten]
+        shown = listed(
+            [f"{name} ({self._points(self._toward(one, leader))})" for name, one in zip(below, beaten, strict=True)]
+        )
+        rest = [name for name in self._names(primary) if name != leader and name not in below]
+        apart = f"; it is not told apart from {listed(rest)}" if rest else ""
+        return f"On {what}, {leader} is better than {shown}{apart}."
 
     def _within(self, inside: Sequence[Contrast], primary: Sequence[Contrast]) -> list[str]:
         if not inside:
@@ -107,7 +110,7 @@ class Verdict:
             f"{confidence:g} % interval {self._figure(low * unit)} to {self._figure(high * unit)}"
         )  # fmt: skip
         holm = ", Holm" if one.adjusted is not None and one.p is not None and one.adjusted != one.p else ""
-        p = p_value(one.adjusted)
+        p = p_value(one.p if one.adjusted is None else one.adjusted)
         return f"{self._points(self._toward(one, lead))} ({around}; {counted(one.pairs, 'pair')}; {p}{holm})"
 
     def _brief(self, one: Contrast) -> str:

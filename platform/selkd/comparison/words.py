@@ -1,6 +1,7 @@
 """How values, numbers and names are written, whatever a category or a study is called."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -50,6 +51,15 @@ def settings(pairs: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{key}={value}" for key, value in pairs if value != ABSENT)
 
 
+def shortened(name: str, keys: Sequence[str]) -> str:
+    """`rows_per_category 100` for `data.rows_per_category=100`; keys that end alike stay in full."""
+    ends = [key.rpartition(".")[2] for key in keys]
+    for key, end in zip(keys, ends, strict=True):
+        if ends.count(end) == 1:
+            name = re.sub(rf"(^|, ){re.escape(key)}=", rf"\g<1>{end} ", name)
+    return name
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """So many digits that count, a dash where there is no number."""
     if value is None or not math.isfinite(value):
@@ -61,11 +71,23 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}"
 
 
+def tenths(value: float) -> str:
+    """Hundredths with one digit, whatever their size."""
+    return f"{round(value, 1) + 0.0:.1f}" if math.isfinite(value) else "-"
+
+
 def p_value(p: float | None) -> str:
     """`p = 0.004`, `p < 0.0001`."""
     if p is None or math.isnan(p):
         return "p unknown"
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+    return f"p {chance(p)}" if p < 1e-4 else f"p = {chance(p)}"
+
+
+def chance(p: float | None) -> str:
+    """A p-value in a table: `0.004`, `< 0.0001`."""
+    if p is None or math.isnan(p):
+        return "-"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def listed(names: Sequence[str], shown: int = SHOWN) -> str:

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from selkd.data.tasks import NOT_SELECTED
@@ -12,8 +13,8 @@ from selkd.tracking import StudentCard
 
 MOST = 5000
 """Characters that MLflow keeps of a description."""
-NAMED = 40
-"""Names in a list, beyond which they are counted."""
+ROOM = 700
+"""Characters of names in a list, beyond which they are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Origin:
 def markdown(card: StudentCard, measured: Sequence[Estimate], origin: Origin) -> str:
     """The whole card, with as much of it as MLflow keeps: recalls of categories leave first."""
     head, tail = _head(card, origin), _tail(card, origin)
-    for shown in (len(measured), MOST // 100, 3):
+    for shown in (len(measured), 40, 10, 3):
         text = "\n\n".join([*head, _table(measured[:shown], len(measured) - shown), *tail])
         if len(text) <= MOST:
             return text
@@ -108,6 +109,8 @@ def _provenance(card: StudentCard, origin: Origin) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    every = list(names)
-    more = f" and {len(every) - NAMED:,} more" if len(every) > NAMED else ""
-    return ", ".join(map(plain, every[:NAMED])) + more
+    every = [plain(name) for name in names]
+    ends = accumulate(len(name) + 2 for name in every)
+    shown = [name for name, end in zip(every, ends, strict=True) if end <= ROOM]
+    more = [f"{len(every) - len(shown):,} more"] if len(shown) < len(every) else []
+    return ", ".join([*shown, *more])

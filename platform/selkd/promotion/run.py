@@ -15,7 +15,7 @@ from selkd.promotion.card import Origin, markdown
 from selkd.promotion.measured import Estimate, estimates
 from selkd.recorded import Recorded, find, finished
 from selkd.tracking import StudentCard, TrialRecord, tracking_uri
-from selkd.tracking.published import delivered, publish
+from selkd.tracking.published import check_names, delivered, publish
 from selkd.tracking.student import REMEDY
 
 PATIENCE = 60.0
@@ -46,17 +46,19 @@ def promote(
 
     The same run is the same version, however often it is promoted. The model's name is the run's unless given.
     """
+    check_names(name, alias)
     workspace = workspace or Workspace.default()
     uri = tracking_uri(workspace.root)
     busy = f"{workspace.root}: another process has been promoting for {PATIENCE:.0f} s. Try again when it has ended."
     with tempfile.TemporaryDirectory() as scratch, holding(workspace.root / "promote.lock", PATIENCE, busy):
         recorded = finished(find(run, workspace, Path(scratch)))
+        named = name or recorded.record.config["name"]
+        check_names(named, alias)
         card = _card(recorded)
-        run_id = recorded.run_id or delivered(recorded.record, workspace.root, uri)
         measured = _measured(recorded.record, card)
+        run_id = recorded.run_id or delivered(recorded.record, workspace.root, uri)
         origin = _origin(recorded, run_id, card)
         text = markdown(card, measured, origin)
-        named = name or recorded.record.config["name"]
         version = publish(uri, run_id, named, alias, text, _tags(recorded, card, measured))
     return Promoted(version.name, version.number, alias, version.made, run_id, measured, text)
 

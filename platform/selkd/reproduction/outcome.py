@@ -103,9 +103,9 @@ def _answers(before: Path, now: Path, part: str) -> Answers | None:
     if not (before / name).is_file():
         return None
     a, b = pd.read_parquet(before / name), pd.read_parquet(now / name)
-    if list(a.columns) != list(b.columns) or not a["row"].equals(b["row"]):
+    scores, others = ([column for column in frame if column.startswith("score/")] for frame in (a, b))
+    if scores != others or not a["row"].equals(b["row"]):
         return Answers(len(a), len(a), math.inf)  # another task, or other rows
-    scores = [column for column in a if column.startswith("score/")]
     largest = float((a[scores] - b[scores]).abs().to_numpy().max(initial=0.0))
     return Answers(len(a), int(np.count_nonzero(a["prediction"] != b["prediction"])), largest)
 

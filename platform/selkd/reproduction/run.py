@@ -18,7 +18,7 @@ from selkd.reproduction.origin import Difference, device_of, differences, flat
 from selkd.reproduction.outcome import Likeness, Verdict, compare
 from selkd.tracking import TrialRecord, provenance
 from selkd.training.loop import Epoch
-from selkd.training.run import Recording, _threads, train
+from selkd.training.run import Recording, threads, train
 from selkd.training.setup import Setup
 from selkd.training.setup import device_of as device_here
 from selkd.training.workers import Workers
@@ -109,7 +109,7 @@ def _on_this_machine(recorded: Recorded, config: RunConfig) -> RunConfig:
 
 def _before(recorded: Recorded, config: RunConfig, scratch: Workspace) -> list[Difference]:
     device = device_here(config)
-    with _threads(config.training.threads):  # evidence that is missing is computed as training would
+    with threads(config.training.threads):  # evidence that is missing is computed as training would
         contents = Setup.of(config, scratch, Workers(), device).fingerprints()
     return differences(recorded.begins, provenance(), contents, flat(config.model_dump(mode="json")), device.type)
 

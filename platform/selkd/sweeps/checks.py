@@ -9,7 +9,7 @@ import numpy as np
 from selkd.errors import UserError, nearest
 from selkd.sweeps import goals
 from selkd.sweeps.candidates import Candidates, Parameters
-from selkd.sweeps.components import has, known_keys, owner
+from selkd.sweeps.components import components, has, known_keys, owner
 from selkd.sweeps.parameters import AnyParameter, Choice, Subset
 from selkd.sweeps.samplers import CmaEs, GridSearch
 from selkd.sweeps.tree import lookup
@@ -202,11 +202,19 @@ def _plan(space: "SearchSpace") -> None:
     plan, seeds = space.comparison, space.budget.seeds
     if plan is None:
         return
-    for place, key in (("by", plan.by), *(("within", key) for key in plan.within)):
+    for place, key in (*(("by", key) for key in plan.by.split("+")), *(("within", key) for key in plan.within)):
         if key not in space.search and not any(key.startswith(f"{group}.") for group in space.search):
             raise ValueError(f"comparison.{place}: {key!r} is not searched. {nearest(key, space.search)}")
+        if component := components().get(key):
+            raise ValueError(
+                f"comparison.{place}: {key!r} is a group of keys. Name one of them, such as {component.key}, "
+                "or several joined by +."
+            )
     if plan.looks and plan.looks[0] != seeds:
-        raise ValueError(f"comparison.looks: the first is after budget.seeds, {seeds}, not {plan.looks[0]}.")
+        raise ValueError(
+            f"comparison.looks: the first is after budget.seeds, {seeds}, not {plan.looks[0]}. "
+            "Change one of them, or set comparison=null."
+        )
 
 
 def _written(parameters: Any) -> str:

@@ -27,7 +27,7 @@ class Budget(Settings):
 class Plan(Settings):
     """The comparison that a study is made for, declared before its results are known."""
 
-    by: str = Field(description="The factor: a searched key.")
+    by: str = Field(description="The factor: a searched key, or several joined by `+`.")
     metric: str | None = Field(
         default=None, description="Reported on test, chosen on validation; accuracy or balanced when absent."
     )

@@ -4,10 +4,10 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from selkd.errors import UserError, nearest
 from selkd.files import checksum
@@ -20,7 +20,8 @@ from selkd.tracking.student import load_student
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+
+T = TypeVar("T")
 
 FILES = ("predictions-validation.parquet", "predictions-test.parquet", "probe.parquet")
 """What a record is compared and described by, beside its ledger."""
@@ -67,7 +68,7 @@ def explained(what: str, uri: str) -> Iterator[None]:
         raise
     except (MlflowException, OSError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{what}: MLflow at {without_password(uri)} did not give it ({said}).") from None
+        raise UserError(f"{what}: MLflow at {without_password(uri)} says: {said}") from None
 
 
 def find_run(uri: str, name: str) -> RunName | None:
@@ -75,7 +76,7 @@ def find_run(uri: str, name: str) -> RunName | None:
     client = connect(uri)
     with explained(name, uri):
         if is_run_id(name):
-            run = _run(client, name)
+            run = _found(lambda: client.get_run(name))
             if run is None:
                 return None
         else:
@@ -89,7 +90,22 @@ def find_run(uri: str, name: str) -> RunName | None:
         raise UserError(f"{name}: this run of MLflow stands for a whole study. Name the run of one of its students.")
     if TRIAL not in tags:
         raise UserError(f"{name}: this run of MLflow was not recorded by selkd, so nothing says how it was trained.")
-    return RunName(run.info.run_id, tags[TRIAL], tags[LEDGER_ID])
+    return RunName(run.info.run_id, tags[TRIAL], tags.get(LEDGER_ID, ""))
+
+
+def trial_keys(uri: str) -> set[str]:
+    """The keys of all trials that MLflow has."""
+    client, page = connect(uri), None
+    found: set[str] = set()
+    with explained("runs", uri):
+        everywhere = [e.experiment_id for e in client.search_experiments()]
+        while everywhere:
+            runs = client.search_runs(everywhere, page_token=page)
+            found |= {run.data.tags[TRIAL] for run in runs if TRIAL in run.data.tags}
+            page = runs.token
+            if not page:
+                break
+    return found
 
 
 def fetch_record(uri: str, run_id: str, folder: Path) -> TrialRecord:
@@ -150,8 +166,8 @@ def source_of(uri: str, address: str) -> Source:
 
 
 def _of_run(client: "MlflowClient", run_id: str, address: str) -> Source:
-    run = _run(client, run_id)
-    model = run and logged_student(client, run.info.experiment_id, run_id)
+    run = _found(lambda: client.get_run(run_id))
+    model = logged_student(client, run.info.experiment_id, run_id) if run is not None else None
     if model is None:
         raise UserError(f"{address}: MLflow has no student of this run; it did not finish, or somebody deleted it.")
     return Source(model.artifact_location, run_id)
@@ -161,31 +177,26 @@ def _of_version(client: "MlflowClient", name: str, alias: str | None, number: st
     registered = {model.name: model for model in client.search_registered_models()}
     if name not in registered:
         raise UserError(f"{address}: no model {name!r} is registered. {nearest(name, registered)}")
-    versions = {str(version.version): version for version in versions_of(client, name)}
+    newest = max((int(version.version) for version in registered[name].latest_versions or []), default=0)
     if alias is not None:
         aliases = registered[name].aliases
         if alias not in aliases:
             raise UserError(f"{address}: model {name!r} has no alias {alias!r}. {nearest(alias, aliases)}")
         number = str(aliases[alias])
     elif number == "latest":
-        number = max(versions, key=int, default="1")
-    if number not in versions:
-        shown = ", ".join(sorted(versions, key=int)) or "none"
-        raise UserError(f"{address}: model {name!r} has no version {number}. Versions: {shown}.")
-    return Source(client.get_model_version_download_uri(name, number), versions[number].run_id)
+        number = str(newest)
+    version = _found(lambda: client.get_model_version(name, str(number)))
+    if version is None:
+        raise UserError(f"{address}: model {name!r} has no version {number}; the newest is {newest or 'deleted'}.")
+    return Source(client.get_model_version_download_uri(name, str(number)), version.run_id)
 
 
-def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
-    """Every version of a registered model."""
-    quote = '"' if "'" in name else "'"
-    return list(client.search_model_versions(f"name = {quote}{name}{quote}"))
-
-
-def _run(client: "MlflowClient", run_id: str) -> Any:
+def _found(ask: Callable[[], T]) -> T | None:
+    """What MLflow answers, or nothing where it has no such thing."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_run(run_id)
+        return ask()
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None

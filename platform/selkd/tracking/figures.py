@@ -65,7 +65,7 @@ def open_set_figure(scores: Any, labels: Any, correct: Any = None) -> Figure:
         _area(panels[0], others, accepted)
         panels[0].plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
         if correct is not None:
-            _area(panels[1], *_oscr(scores, inside, np.asarray(correct, dtype=bool)))
+            _area(panels[1], *oscr_curve(scores, inside, np.asarray(correct, dtype=bool)))
     for axes, title, label in zip(panels, ("ROC", "OSCR"), ("accepted", "accepted and right"), strict=False):
         axes.set(title=title, xlabel="share of other rows accepted", ylabel=f"share of task rows {label}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
@@ -76,7 +76,7 @@ def open_set_figure(scores: Any, labels: Any, correct: Any = None) -> Figure:
     return figure
 
 
-def _oscr(scores: np.ndarray, inside: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def oscr_curve(scores: np.ndarray, inside: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Shares of other rows, and of task rows classified correctly, that score at least each threshold."""
     thresholds = np.unique(scores)[::-1]
     others, kept = np.sort(scores[~inside]), np.sort(scores[inside & correct])

@@ -5,6 +5,8 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
+TRIAL = "selkd.trial"
+"""The tag that names a run's trial."""
 DELIVERED = "record/delivered_at"
 """When a finished trial arrived, in Unix seconds: MLflow orders metrics alone, and readers ask for what is new."""
 MAX_NAME = 250

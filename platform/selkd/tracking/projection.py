@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selkd.files import checksum
 from selkd.models.card import CARD
 from selkd.tracking.ledger import Event
-from selkd.tracking.names import DELIVERED, allowed
+from selkd.tracking.names import DELIVERED, TRIAL, allowed
 from selkd.tracking.record import LEDGER
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STUDENT = "student"
 BEGINNINGS = ("begin", "study")
 """What the ledger of a trial, and that of a study, begin with."""
-TRIAL, LEDGER_ID = "selkd.trial", "selkd.ledger"
+LEDGER_ID = "selkd.ledger"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "pruned": "KILLED"}
 MAX_VALUE = 5000
 MAX_METRICS, MAX_OTHERS = 1000, 100

@@ -1,5 +1,6 @@
 """Students in MLflow's model registry: one version a student, however often it is published."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from selkd.errors import UserError
 from selkd.tracking.delivery import Cursor, deliver, experiments
-from selkd.tracking.fetching import Source, explained, fetch_source, versions_of
+from selkd.tracking.fetching import Source, explained, fetch_source
 from selkd.tracking.projection import STUDENT, is_active
 from selkd.tracking.pyfunc import log_student, logged_student
 from selkd.tracking.record import TrialRecord
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
+
+
+ALIAS = re.compile(r"(?!latest$|v\d+$)[\w-]{1,255}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,17 @@ def delivered(record: TrialRecord, workspace: Path, uri: str) -> str:
     return run_id
 
 
+def check_names(name: str | None, alias: str) -> None:
+    """Refuse what MLflow would refuse only after half of the work; a name may not be known yet."""
+    if name is not None and (not name.strip() or set(name) & set("/:@")):
+        raise UserError(f"--name: {name!r} cannot name a model: it needs letters, and no slash, colon or @.")
+    if not ALIAS.fullmatch(alias):
+        raise UserError(
+            f"--alias: {alias!r} cannot be an alias: letters, digits, dashes and underscores, neither `latest` nor a "
+            "version such as v2."
+        )
+
+
 def publish(uri: str, run_id: str, name: str, alias: str, description: str, tags: Mapping[str, str]) -> Version:
     """Register the student of a run under `name`, see that it loads, and only then let `alias` name it.
 
@@ -60,7 +75,8 @@ def publish(uri: str, run_id: str, name: str, alias: str, description: str, tags
             )
         _check(uri, model, run_id)
         _ensure(client, name)
-        found = [v for v in versions_of(client, name) if model.artifact_location == v.source]
+        by_run = client.search_model_versions(f"run_id = '{run_id}'")
+        found = [v for v in by_run if (v.name, v.source) == (name, model.artifact_location)]
         version = min(found, key=lambda v: int(v.version)) if found else _create(client, name, model, run_id)
         number = str(version.version)
         client.update_model_version(name, number, description)

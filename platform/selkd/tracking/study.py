@@ -12,6 +12,8 @@ from selkd.tracking.ledger import Event, Ledger
 from selkd.tracking.record import LEDGER, End
 
 SPACE = "space.yaml"
+IDLE = ("concurrent:", "description:", "figures:", "base.workers.")
+"""Differences of two spaces that change nothing about what is compared."""
 Verdict = Literal["complete", "pruned", "failed"]
 
 
@@ -37,10 +39,12 @@ class StudyRecord:
         self._keep(space)
 
     def change(self, space: Mapping[str, Any], difference: Sequence[str]) -> None:
-        """The search space is another one from here on; a comparison is declared before the first candidate or never."""
+        """The search space is another one from here on; a comparison is declared before the first candidate."""
         tags = _question(space)
         if any(event["event"] == "candidate" for event in self.ledger.events()):
             del tags["selkd.comparison"]
+            if not all(line.startswith(IDLE) for line in difference):
+                tags["selkd.changed"] = "true"
         self.ledger.append("change", space=dict(space), difference=list(difference), tags=tags)
         self._keep(space)
 

@@ -34,15 +34,15 @@ def _write(
 ) -> None:
     found = {f"validation/{k}": v for k, v in validation.metrics(threshold).items()}
     found |= {f"test/{k}": v for k, v in test.metrics(threshold).items()}
-    if setup.teacher is not None:
-        for part in ("validation", "test"):
-            found |= {f"teacher/{part}/{k}": v for k, v in scored_teacher(setup, part).metrics().items()}
+    taught = {} if setup.teacher is None else {part: scored_teacher(setup, part) for part in ("validation", "test")}
+    for part, answers in taught.items():
+        found |= {f"teacher/{part}/{k}": v for k, v in answers.metrics().items()}
     found |= costs(setup, student) | setup.rounds.costs()
     if threshold is not None:
         found["threshold"] = threshold
     frames = {
-        "predictions-validation": validation.frame(),
-        "predictions-test": test.frame(),
+        "predictions-validation": validation.frame(taught.get("validation")),
+        "predictions-test": test.frame(taught.get("test")),
         "probe": probed,
         "rows-used": setup.rounds.frame(setup.task.output_names),
     }

@@ -37,15 +37,17 @@ class Scored:
     def confusion(self) -> np.ndarray:
         return np.asarray(metrics.confusion(self.logits.argmax(1), self.labels, self.task.outputs))
 
-    def frame(self) -> pd.DataFrame:
-        """One line a row: its number, its label, the answer, and the logits."""
+    def frame(self, taught: "Scored | None" = None) -> pd.DataFrame:
+        """One line a row: its number, its label, the answer, that of the teacher on the same rows, and the logits."""
         names = np.asarray(self.task.output_names, dtype=object)
+        teacher = {} if taught is None else {"teacher": names[taught.logits.argmax(1).numpy()]}
         logits = {f"score/{name}": column for name, column in zip(names, self.logits.double().numpy().T, strict=True)}
         return pd.DataFrame(
             {
                 "row": self.ids.numpy(),
                 "label": names[self.labels.numpy()],
                 "prediction": names[self.logits.argmax(1).numpy()],
+                **teacher,
                 **logits,
             }
         )

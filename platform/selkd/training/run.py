@@ -118,7 +118,7 @@ def work(
     recording: Recording,
 ) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
-    with _threads(config.training.threads):
+    with threads(config.training.threads):
         setup = workers.together(lambda: _prepared(config, workspace, workers))
         record = TrialRecord(workspace.runs / config.key)
         begun = origin | {"fingerprints": setup.fingerprints()}
@@ -173,7 +173,7 @@ def same_origin(record: TrialRecord, setup: Setup) -> None:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """This many CPU threads, and afterwards what the caller had."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

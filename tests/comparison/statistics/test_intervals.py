@@ -53,12 +53,14 @@ def test_intervals_move_and_stretch_with_the_values(shift, stretch, of):
 
 
 @pytest.mark.parametrize("of", ["mean", "median"])
-def test_repeating_each_value_as_a_cluster_changes_nothing(of):
-    values = np.random.default_rng(5).normal(size=11)
+@pytest.mark.parametrize(("units", "times"), [(11, 3), (10, 4)])
+def test_repeating_each_value_as_a_cluster_changes_nothing(of, units, times):
+    values = np.random.default_rng(5).normal(size=units)
     alone = interval(values, of=of)
-    together = interval(np.repeat(values, 3), np.repeat(np.arange(11), 3), of=of)
+    repeated = np.repeat(values, times)
+    together = interval(repeated, np.repeat(np.arange(units), times), of=of)
     assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
-    assert interval(np.repeat(values, 3), of=of).high < alone.high  # taken as 33 values they would claim more
+    assert interval(repeated, of=of).high < alone.high  # taken as so many values they would claim more
 
 
 @pytest.mark.parametrize("of", ["mean", "median"])
@@ -70,7 +72,7 @@ def test_clusters_of_unequal_size_are_drawn_as_wholes(of):
     parts = [values[owner == c] for c in range(9)]
     pick = np.mean if of == "mean" else np.median
     drawn = [pick(np.concatenate([parts[c] for c in rng.integers(0, 9, 9)])) for _ in range(6000)]
-    tail = (1 - widened(0.95, 9)) / 2
+    tail = (1 - widened(0.95, 23**2 / 73)) / 2  # Kish's effective number of clusters
     found = interval(values, owner, of=of, method="percentile", resamples=6000)
     wide = found.high - found.low
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [tail, 1 - tail]), abs=0.12 * wide)
@@ -140,14 +142,14 @@ def test_intervals_of_ten_units_cover_at_their_level(of):
     assert _covered(10, 600, of=of) >= stats.binom.ppf(0.001, 600, 0.95)
 
 
-def test_intervals_of_clusters_cover_at_their_level():
+def test_intervals_of_few_clusters_of_unequal_size_cover_nearly_at_their_level():
     """Ten clusters of one to six values that share most of their spread."""
     rng, covered = np.random.default_rng(8), 0
     for _ in range(500):
         owner = np.repeat(np.arange(10), rng.integers(1, 7, 10))
         found = interval(2 * rng.normal(size=10)[owner] + rng.normal(size=len(owner)), owner, resamples=1000)
         covered += found.low <= 0 <= found.high
-    assert covered >= stats.binom.ppf(0.001, 500, 0.93)  # the sizes are random too: 93 to 94 %
+    assert covered >= stats.binom.ppf(0.001, 500, 0.93)  # clusters of unequal size cost two per cent
 
 
 def test_five_units_are_covered_by_students_interval_and_not_by_bca():

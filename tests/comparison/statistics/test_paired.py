@@ -142,8 +142,9 @@ def test_random_flips_never_claim_a_p_of_zero():
 
 
 def test_rounding_of_a_difference_does_not_break_a_tie():
-    values = [0.93 - 0.92, 0.92 - 0.91, 0.90 - 0.91, 0.92 - 0.92, 0.1 + 0.2 - 0.3]
-    assert _same(paired(values), paired([1, 1, -1, 0, 0]))
+    values = [0.03 - 0.02, 0.92 - 0.93, 0.05 - 0.04, 0.92 - 0.92, 0.1 + 0.2 - 0.3]
+    assert len({abs(v) for v in values}) > 2
+    assert _same(paired(values), paired([1, -1, 1, 0, 0]))
     assert paired(values).ties == 2
 
 

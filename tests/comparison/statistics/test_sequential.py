@@ -1,6 +1,7 @@
 """Boundaries of planned looks against published tables and multivariate normal probabilities."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,9 @@ def test_spending_boundaries_of_five_equal_looks_are_the_published_ones(spending
 def test_unequal_looks_have_the_multivariate_normal_probabilities(fractions):
     bounds = boundaries(fractions, 0.05, "pocock")
     t = np.array(fractions)
-    correlation = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t))
+    correlation: Any = np.sqrt(np.minimum.outer(t, t) / np.maximum.outer(t, t))
     for looks in range(2, len(t) + 1):
-        joint = stats.multivariate_normal(cov=correlation[:looks, :looks], abseps=1e-6, maxpts=200_000)  # pyright: ignore[reportArgumentType]
+        joint = stats.multivariate_normal(cov=correlation[:looks, :looks], abseps=1e-6, maxpts=200_000)
         held = joint.cdf(np.array(bounds[:looks]), lower_limit=-np.array(bounds[:looks]))
         assert 1 - held == pytest.approx(spent(fractions[looks - 1], 0.05, "pocock"), abs=2e-5)
 

@@ -3,11 +3,12 @@
 Plain bootstrap intervals are too short at few units: of 95 % intervals of ten normal values some 91 % cover the mean.
 They are therefore taken at a wider level, by the factor that makes the percentile interval of a normal mean as long as
 Student's (Hesterberg 2015, What Teachers Should Know About the Bootstrap, section 5.3): the tail is
-Phi(-sqrt(n / (n - 1)) t) with Student's t for n - 1 degrees of freedom.
+Phi(-sqrt(n / (n - 1)) t) with Student's t for n - 1 degrees of freedom. For clusters, n is their effective number.
 
 What 95 % intervals then cover, simulated: means of 10 or more normal units 94 to 95 %, of exponential ones 92 to 94 %;
-medians 93 to 97 %. At 5 units BCa covers 91 % of normal means and 88 % of exponential ones, Student's interval 95 %
-and 88 %; the median's is from the least to the largest value and covers 1 - 2 / 2^5 = 93.75 %.
+medians 93 to 97 %; means of 10 clusters of one to six values 93 %. At 5 units BCa covers 91 % of normal means and 88 %
+of exponential ones, Student's interval 95 % and 88 %; the median's is from the least to the largest value and covers
+1 - 2 / 2^5 = 93.75 %.
 """
 
 import math
@@ -74,15 +75,21 @@ def interval(
         few = "" if method else f"{units} units are too few to resample: differences are taken as roughly normal"
         return Interval(*_student(given, unit, level), level, "t", _joined(note, few))
     data, statistic = _mean_of(given, unit) if of == "mean" else _median_of(given, unit)
-    low, high, used = _bootstrap(data, statistic, widened(level, units), chosen, resamples, seed)
+    low, high, used = _bootstrap(data, statistic, widened(level, _effective(unit)), chosen, resamples, seed)
     failed = "BCa is undefined here" if used != chosen else ""
     return Interval(low, high, level, used, _joined(note, failed))
 
 
-def widened(level: float, units: int) -> float:
+def widened(level: float, units: float) -> float:
     """The level at which the percentile interval of a normal mean is as long as Student's (Hesterberg 2015)."""
     t = float(stats.t.isf((1 - level) / 2, units - 1))
     return 1 - 2 * max(float(stats.norm.sf(math.sqrt(units / (units - 1)) * t)), SMALLEST_TAIL)
+
+
+def _effective(unit: NDArray[np.int64]) -> float:
+    """Clusters of equal size that would tell as much, (sum m)^2 / sum m^2 (Kish 1965, section 5.4); at least two."""
+    sizes = np.bincount(unit)
+    return max(2.0, float(sizes.sum() ** 2 / (sizes**2).sum()))
 
 
 def _joined(*parts: str) -> str:
@@ -94,7 +101,8 @@ def _student(values: Floats, unit: NDArray[np.int64], level: float) -> tuple[flo
     sums, counts = np.bincount(unit, values), np.bincount(unit)
     units, mean = len(sums), values.mean()
     residuals = (sums - mean * counts) / counts.mean()
-    half = float(stats.t.isf((1 - level) / 2, units - 1)) * math.sqrt(float((residuals**2).sum()) / (units - 1) / units)
+    t = float(stats.t.isf((1 - level) / 2, _effective(unit) - 1))
+    half = t * math.sqrt(float((residuals**2).sum()) / (units - 1) / units)
     return float(mean) - half, float(mean) + half
 
 
