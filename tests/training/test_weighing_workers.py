@@ -14,6 +14,7 @@ from selkd.training.run import fit
 from selkd.training.workers import Workers
 
 TGEO = {"policy": "tgeo", "dim": 8, "outer_rows": 2, "lr": 0.01}
+FAULTS = {"labels": 0.2, "images": 0.2, "teacher": 0.3}
 RESNET, DROPOUT = {"model": "resnet8"}, {"model": "wrn_16_1", "dropout": 0.3}
 CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("closed", "kd", TGEO, RESNET),
@@ -27,7 +28,7 @@ def config(mode: str, objective: str, weighting: dict[str, Any], student: dict[s
     rows = 10 if mode == "closed" else 4
     return RunConfig.model_validate(
         {
-            "data": {"rows_per_category": rows, "outer": 0.25, "augment": {"crop": 1}},
+            "data": {"rows_per_category": rows, "outer": 0.25, "augment": {"crop": 1}, "faults": FAULTS},
             "task": {"categories": ["three", "five", "eight"], "mode": mode},
             "teacher": "untrained",
             "student": student,

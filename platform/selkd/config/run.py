@@ -11,6 +11,7 @@ from selkd.config.choices import choice
 from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
+from selkd.data.faults import Faults
 from selkd.files import fingerprint
 from selkd.selection import CATEGORIES, SAMPLES
 from selkd.training.optimisers import OptimiserSettings
@@ -61,6 +62,7 @@ class DataSettings(Settings):
         description="Bytes of decoded images kept in mapped files; larger folders stream from disk.",
     )
     augment: Augmentation = Field(default_factory=Augmentation, description="Random augmentation of training rows.")
+    faults: Faults = Field(default_factory=Faults, description="What is wrong on purpose with training rows.")
 
     @field_validator("source")
     @classmethod
@@ -245,8 +247,13 @@ class RunConfig(Settings):
 
     @property
     def key(self) -> str:
-        """The trial's key: equal for equal configurations, whatever the number of workers and the experiment."""
-        decides = self.model_dump(mode="json", exclude={"experiment": True, "workers": True})
+        """The trial's key: equal for equal configurations, whatever the number of workers and the experiment.
+
+        Groups of later versions count where they say something, so that the keys of students before them stay.
+        """
+        silent = {name for name in ("outer", "faults") if getattr(self.data, name) == getattr(DataSettings(), name)}
+        never = {"experiment", "workers"} | ({"weighting"} if self.weighting.plain else set())
+        decides = self.model_dump(mode="json", exclude={"data": silent, **dict.fromkeys(never, True)})
         return f"{self.name}-{fingerprint(decides)[:10]}"
 
     @classmethod

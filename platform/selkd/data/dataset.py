@@ -22,6 +22,9 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]: ...  # C, H, W
 
+    @property
+    def streamed(self) -> bool: ...  # whether pixels take long enough to be loaded ahead
+
     def __len__(self) -> int: ...
 
     def pixels(self, index: Tensor) -> Tensor: ...  # [B] -> [B, C, H, W] uint8

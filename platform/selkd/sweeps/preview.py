@@ -110,6 +110,7 @@ def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, n
     if config.teacher is not None and config.teacher not in TeacherRepository(workspace.teachers).names():
         tree |= {"teacher": None, "objective": "cross-entropy"}
         tree["selection"].pop("categories")
+        tree["data"].pop("faults")
         notes.append(
             f"The teacher {config.teacher!r} is not taught yet: students were measured without it, "
             "and its own training is not counted."

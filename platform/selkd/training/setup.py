@@ -14,7 +14,8 @@ from selkd.config import RunConfig, Workspace
 from selkd.config.run import DataSettings
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
-from selkd.data.evidence import statistics, teacher_logits
+from selkd.data.evidence import Answers, statistics, teacher_logits
+from selkd.data.faults import Faults, misled, spoiled
 from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.files import fingerprint
@@ -51,9 +52,8 @@ class Setup:
 
     @classmethod
     def of(cls, config: RunConfig, workspace: Workspace, workers: Workers, device: torch.device) -> "Setup":
-        dataset, splits = rows_of(config.data, workspace)
+        dataset, splits = rows_of(config.data, workspace, device)
         square(dataset)
-        splits = splits.to(device)
         teacher = None
         if config.teacher is not None:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
@@ -201,7 +201,7 @@ class Setup:
             workers=self.workers,
             rounds=self.rounds,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
-            online=self._online_teacher().logits if online else None,
+            online=self._answers(self._online_teacher(), "train") if online else None,
         )
 
     def _online_teacher(self) -> Teacher:
@@ -209,6 +209,15 @@ class Setup:
         assert self.teacher is not None
         teacher = self.teacher
         return Teacher(teacher.card, lambda: copy.deepcopy(teacher.classifier).to(self.dtype))
+
+    def _answers(self, teacher: Teacher, part: str) -> Answers:
+        """How the teacher answers about rows of a part."""
+        truth, share, seed = self.dataset.train.labels, self._faults(part).teacher, self.config.data.seed
+        return lambda images, ids: misled(teacher.logits(images), ids, truth, share, seed)
+
+    def _faults(self, part: str) -> Faults:
+        """What is wrong on purpose with a part: nothing but training rows are spoiled."""
+        return self.config.data.faults if part == "train" else Faults()
 
     @cached_property
     def replayed(self) -> Arrays | None:
@@ -235,23 +244,24 @@ class Setup:
     def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays:
         """The teacher's logits over one part; computed once, shared by every student."""
         assert self.teacher is not None
+        seed = self.config.data.seed
         return teacher_logits(
             ArrayStore(self.workspace.evidence),
             teacher_fingerprint=self.teacher.fingerprint,
-            logits_of=self.teacher.logits,
+            logits_of=self._answers(self.teacher, part),
             part=getattr(self.splits, part),
-            data_fingerprint=self.dataset.fingerprint,
+            data_fingerprint=self._faults(part).fingerprint(self.dataset.fingerprint, seed),
             part_name=part,
             views=views,
             augmentation=augmentation or Augmentation(),
-            seed=self.config.data.seed,
+            seed=seed,
             fill=torch.tensor(self.dataset.mean),
             device=self.device,
         )
 
 
-def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
-    """The data set that a configuration names, and its parts."""
+def rows_of(data: DataSettings, workspace: Workspace, device: torch.device | str = "cpu") -> tuple[Dataset, Splits]:
+    """The data set that a configuration names, and its parts, on a device."""
     dataset = load(
         data.source,
         root=data.root or workspace.data,
@@ -266,7 +276,7 @@ def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
         rows_per_category=data.rows_per_category,
         outer=data.outer,
     )
-    return dataset, parts
+    return dataset, spoiled(parts.to(device), dataset, data.faults, data.seed)
 
 
 def device_of(config: RunConfig) -> torch.device:
