@@ -27,7 +27,7 @@ PROMISED = {
     "category-policies",
     "sample-policies",
     "students-objectives",
-    *("digits-closed", "digits-open", "digits-weighting"),
+    *(f"digits-{name}" for name in ("closed", "open", "weighting", "teacher-faults", "label-noise", "outliers")),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
 }
 TINY = (
