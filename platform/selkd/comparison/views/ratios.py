@@ -4,6 +4,7 @@ Rows are told apart by whether the teacher was right about them, and by how far 
 """
 
 from itertools import product
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from selkd.comparison.views.view import CannotShow, Drawn, View
 from selkd.comparison.words import listed
 
 MOST_LEVELS, MOST_DRAWN, MOST_READ = 12, 7, 5
-BINS = 20
+BINS, LINE = 20, 16  # of ratios; characters of a level's name beside its panels
 LARGE = 0.4
 """The gap from which on it is called large: half the sum of absolute differences of two answers' probabilities."""
 TEACHER, GAPS = ("right", "wrong"), ("small", "large")
@@ -55,15 +56,14 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     """A row of panels a level, a column a kind of rows; the line is the mean."""
     levels = list(dict.fromkeys(numbers["level"]))[:MOST_DRAWN]
     figure = style.figure(style.PAGE, 1.15 * len(levels) + 0.7)
-    grid = figure.subplots(len(levels), len(TEACHER) * len(GAPS), squeeze=False, sharey=True)
-    image = None
+    grid = figure.subplots(len(levels), len(TEACHER) * len(GAPS), squeeze=False, sharex=True, sharey=True)
+    last, image = int(numbers["epoch"].max()), None
     for row, level in zip(grid, levels, strict=True):
         mine = shown.where(numbers, level=level)
-        last = int(mine["epoch"].max())
         for axes, (teacher, gap) in zip(row, product(TEACHER, GAPS), strict=True):
             image = _heat(axes, shown.where(mine, teacher=teacher, gap=gap), last) or image
             style.label(axes, title=f"{teacher}, {gap} gap" if level == levels[0] else None)
-        style.label(row[0], y=style.name(level, 16))
+        style.label(row[0], y="\n".join(wrap(style.name(level, 2 * LINE), LINE)))
     for axes in grid[-1]:
         style.label(axes, x="epoch")
     assert image is not None, "every row is of some kind"
