@@ -15,6 +15,10 @@ def selkd(task: dict[str, Any], **objective: Any) -> dict[str, Any]:
     return {"task": task, "teacher": "t", "objective": {"name": "selkd", **objective}}
 
 
+def tgeo(**weighting: Any) -> dict[str, Any]:
+    return {"data": {"outer": 0.1}, "teacher": "t", "objective": "kd", "weighting": {"policy": "tgeo", **weighting}}
+
+
 @pytest.mark.parametrize(
     ("config", "key", "other", "remedy"),
     [
@@ -53,6 +57,12 @@ def selkd(task: dict[str, Any], **objective: Any) -> dict[str, Any]:
             {"task": CLOSED, "selection": {"categories": "random"}},
             "task.categories", "selection.categories.policy: random", "selection.categories.policy=explicit",
         ),
+        *(
+            (tgeo(parity="official", **{name: value}), f"weighting.{name}", "parity: official", "=null")
+            for name, value in {"every": 3, "lr": 0.5, "dim": 4, "relations": "intra", "features": "summary"}.items()
+        ),
+        (tgeo(layers=1, dim=4), "weighting.dim", "weighting.layers: 1", "weighting.layers=2"),
+        (tgeo(parts="vertices", edges="squared"), "weighting.edges", "weighting.parts: vertices", "parts=both"),
     ],
 )  # fmt: skip
 def test_both_keys_and_the_remedy_are_named(config: dict[str, Any], key: str, other: str, remedy: str) -> None:
@@ -70,6 +80,7 @@ def test_both_keys_and_the_remedy_are_named(config: dict[str, Any], key: str, ot
         selkd(OPEN, mass=0.7, normalise="raw"),
         selkd(CLOSED, target=[0.5, 0.5], teacher_columns="target"),
         selkd(OPEN, parity="official"),
+        tgeo(layers=3, dim=4, parts="edges", edges="squared"),
         {"training": {"schedule": {"name": "step", "factor": 0.5, "milestones": [0.5]}}},
         {"training": {"teacher": "online"}},
         {"task": {"mode": "open"}, "selection": {"categories": {"policy": "random", "size": 2}}},

@@ -119,6 +119,13 @@ def test_a_broken_override_is_quoted(bad: str) -> None:
         ({"student": {"model": "resnet21"}}, "resnet2"),
         ({"task": {"categories": []}}, "task.categories"),
         ({"name": "../x"}, "name:"),
+        ({"data": {"faults": {"labels": 1}}}, "data.faults.labels: 1 is refused"),
+        ({"data": {"faults": {"images": -0.1}}}, "data.faults.images: -0.1 is refused"),
+        ({"data": {"faults": {"image": 0.1}}}, "data.faults.image: unknown key. Did you mean 'images'"),
+        (
+            {"data": {"faults": {"teacher": 0.1}}},
+            "data.faults.teacher: 0.1 does nothing with teacher: null. Remove data.faults.teacher, or set teacher.",
+        ),
     ],
 )
 def test_a_broken_configuration_names_key_and_remedy(config: dict[str, object], told: str) -> None:
@@ -140,3 +147,17 @@ def test_what_is_left_at_its_default_may_come_later_without_new_keys() -> None:
     assert key == "student-95267360e0"
     assert RunConfig.model_validate({"semantics": {"source": "names", "characters": 3}}).key == key
     assert RunConfig.model_validate({"semantics": "zero-one"}).key != key
+
+
+def test_students_from_before_faults_outer_rows_and_weightings_keep_their_keys() -> None:
+    taught = {"name": "plain", "seed": 3, "teacher": "big", "objective": "kd", "data": {"rows_per_category": 20}}
+    assert RunConfig().key == "student-95267360e0"
+    assert RunConfig.model_validate(taught).key == "plain-22eb0403e6"
+
+
+def test_faults_outer_rows_and_weightings_count_in_the_key() -> None:
+    data = [{}, {"outer": 0.1}, *({"faults": {kind: 0.1}} for kind in ("labels", "images", "teacher"))]
+    weightings: list[object] = ["fixed", "random", {"policy": "fixed", "ratio": 0.5}]
+    keys = [RunConfig.model_validate({"teacher": "t", "data": group}).key for group in data]
+    keys += [RunConfig.model_validate({"teacher": "t", "weighting": group}).key for group in weightings]
+    assert len(set(keys)) == len(keys) - 1  # nothing said of data, and the default weighting

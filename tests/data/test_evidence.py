@@ -36,9 +36,10 @@ class Teacher:
 
     asked: int = 0
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, ids: Tensor) -> Tensor:
         assert not torch.is_grad_enabled()
         assert images.dtype == torch.float32
+        assert len(ids) == len(images)
         self.asked += 1
         return images[:, 0, 3:5, 2:4].flatten(1)
 
@@ -139,7 +140,7 @@ class TestTeacherLogits:
         self, ask: Callable[..., Arrays], tmp_path: Path
     ) -> None:
         with pytest.raises(UserError, match="not finite"):
-            ask(logits_of=lambda images: images.flatten(1) / 0)
+            ask(logits_of=lambda images, _: images.flatten(1) / 0)
         assert kept(tmp_path) == []
 
 

@@ -1,5 +1,6 @@
 """Splits: stratified, disjoint, seeded, and the official test split stays what it is."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -120,6 +121,41 @@ def test_moved_splits_share_rows_as_before(dataset: Make) -> None:
     moved = parts.to("cpu")
     assert moved.train.rows is moved.validation.rows is moved.test.rows
     assert _ids(moved) == _ids(parts)
+
+
+@given(rows=st.integers(4, 60), outer=st.floats(0.2, 0.7), limit=st.integers(4, 60), fewer=st.integers(0, 20))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_outer_rows_leave_training_alone_and_nest_as_training_rows_do(
+    dataset: Make, rows: int, outer: float, limit: int, fewer: int
+) -> None:
+    data = dataset([rows + 20, rows + 30])
+    plain = split(data, seed=1, rows_per_category=limit)
+    parts = split(data, seed=1, rows_per_category=limit, outer=outer)
+    assert parts.outer is not None
+    assert plain.outer is None
+    together = torch.cat([parts.train.ids, parts.outer.ids]).sort().values
+    assert torch.equal(together, plain.train.ids)
+    assert (_ids(parts)[1:]) == (_ids(plain)[1:])
+    for category in range(2):
+        own = int((plain.train.labels == category).sum())
+        assert abs(int((parts.outer.labels == category).sum()) - outer * own) <= 0.5 + 1e-9
+    small = split(data, seed=1, rows_per_category=max(limit - fewer, 4), outer=outer)
+    assert small.outer is not None
+    assert set(small.outer.ids.tolist()) <= set(parts.outer.ids.tolist())
+    assert set(small.train.ids.tolist()) <= set(parts.train.ids.tolist())
+
+
+def test_outer_rows_that_others_use_are_refused(dataset: Make) -> None:
+    parts = split(dataset([30, 30]), seed=0, outer=0.2)
+    for name in ("train", "validation", "test"):
+        with pytest.raises(UserError, match=f"outer part shares rows with the {name} part"):
+            dataclasses.replace(parts, outer=getattr(parts, name))
+
+
+@pytest.mark.parametrize(("outer", "told"), [(1.0, "not a share"), (-0.1, "not a share"), (0.001, "none for outer")])
+def test_an_outer_share_that_leaves_a_category_without_rows_is_refused(dataset: Make, outer: float, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        split(dataset([30, 30]), seed=0, outer=outer)
 
 
 def _ids(parts: Splits) -> tuple[list[int], ...]:

@@ -25,7 +25,7 @@ PROMISED = {
     "category-policies",
     "sample-policies",
     "students-objectives",
-    *("digits-closed", "digits-open"),
+    *(f"digits-{name}" for name in ("closed", "open", "weighting", "teacher-faults", "label-noise", "outliers")),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
     *("fashion-cross-task", "fashion-teachers"),
 }

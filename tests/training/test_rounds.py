@@ -145,6 +145,7 @@ class Forbidden:
     """Rows that nobody may look at."""
 
     shape = (1, 8, 8)
+    streamed = False
 
     def __len__(self) -> int:
         return 10

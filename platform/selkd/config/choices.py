@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, create_model
 NAMED = {
     "objective": "name",
     "semantics": "source",
+    "weighting": "policy",
     "selection.categories": "policy",
     "selection.samples": "policy",
     "selection.teachers": "policy",

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 CLOSED_ONLY = ("teacher_columns", "student_columns", "target")
 OPEN_ONLY = ("mass", "normalise")
+NOT_OFFICIAL_TGEO = (
+    "every", "outer_rows", "lr", "weight_decay", "layers", "dim", "relations", "parts", "edges", "features",
+)  # fmt: skip
 NOT_OFFICIAL = ("epsilon", *CLOSED_ONLY, *OPEN_ONLY, "tolerance", "max_iterations")
 
 Conflict = tuple[str, BaseModel, tuple[str, ...], str, str]
@@ -45,6 +48,9 @@ def conflicts(config: "RunConfig") -> Iterator[Conflict]:
     if config.selection.categories.policy != "explicit":
         reason = f"selection.categories.policy: {config.selection.categories.policy}"
         yield "task", config.task, ("categories",), reason, "selection.categories.policy=explicit"
+    yield from _of_weighting(config)
+    if config.teacher is None:
+        yield "data.faults", config.data.faults, ("teacher",), "teacher: null", "teacher"
     samples = config.selection.samples
     if training.steps is not None:
         reason = f"training.steps: {training.steps}"
@@ -54,3 +60,14 @@ def conflicts(config: "RunConfig") -> Iterator[Conflict]:
         yield "selection.samples", samples, ("rounds",), reason, "selection.samples.score=el2n"
     if training.teacher == "online":
         yield "training", training, ("views",), "training.teacher: online", "training.teacher=stored"
+
+
+def _of_weighting(config: "RunConfig") -> Iterator[Conflict]:
+    weighting = config.weighting
+    if getattr(weighting, "parity", None):
+        reason = f"weighting.parity: {weighting.parity}"
+        yield "weighting", weighting, NOT_OFFICIAL_TGEO, reason, "weighting.parity=null"
+    elif getattr(weighting, "layers", None) == 1:
+        yield "weighting", weighting, ("dim",), "weighting.layers: 1", "weighting.layers=2"
+    if getattr(weighting, "parts", None) == "vertices":
+        yield "weighting", weighting, ("edges",), "weighting.parts: vertices", "weighting.parts=both"

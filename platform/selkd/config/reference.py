@@ -14,10 +14,12 @@ from selkd.config.choices import NAMED
 from selkd.config.run import RunConfig
 from selkd.selection import CATEGORIES, SAMPLES, TEACHERS
 from selkd.semantics import SEMANTICS
+from selkd.weighting import WEIGHTINGS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "objective": objectives.REGISTRY,
     "semantics": SEMANTICS,
+    "weighting": WEIGHTINGS,
     "selection.categories": CATEGORIES,
     "selection.samples": SAMPLES,
     "selection.teachers": TEACHERS,

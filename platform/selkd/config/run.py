@@ -13,13 +13,15 @@ from selkd.config.choices import choice
 from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
 from selkd.data.augment import Augmentation
+from selkd.data.faults import Faults
 from selkd.files import fingerprint
 from selkd.selection import CATEGORIES, SAMPLES, TEACHERS
 from selkd.semantics import SEMANTICS
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
+from selkd.weighting import WEIGHTINGS
 
-SAID_IF_CHANGED = ("semantics", "selection.teachers")
+SAID_IF_CHANGED = ("data.outer", "data.faults", "semantics", "weighting", "selection.teachers")
 """Groups that a trial's key tells of only where they are not at their defaults."""
 
 
@@ -49,6 +51,12 @@ class DataSettings(Settings):
     test: float = Field(
         default=0.2, gt=0, lt=1, description="Share that tests, where the data have no official test split."
     )
+    outer: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the training rows that leaves training, for learned weightings to be fitted on.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the splits and of the stored views; one a study.")
     rows_per_category: Count | Annotated[dict[str, Count], Field(min_length=1)] | None = Field(
         default=None,
@@ -60,6 +68,7 @@ class DataSettings(Settings):
         description="Bytes of decoded images kept in mapped files; larger folders stream from disk.",
     )
     augment: Augmentation = Field(default_factory=Augmentation, description="Random augmentation of training rows.")
+    faults: Faults = Field(default_factory=Faults, description="What is wrong on purpose with training rows.")
 
     @field_validator("source")
     @classmethod
@@ -201,6 +210,12 @@ class RunConfig(Settings):
         description="What it costs to say one category for another, where a teacher knows others than the data: a "
         "source, or a group with `source` and its keys.",
     )
+    weighting: choice(WEIGHTINGS, "policy") = Field(  # pyright: ignore[reportInvalidTypeForm]
+        default="fixed",
+        validate_default=True,
+        description="How truth and teacher are mixed row by row: a policy, or a group with `policy` and its keys. "
+        "Objectives without a teacher term are left as they are.",
+    )
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -222,6 +237,31 @@ class RunConfig(Settings):
                     f"objective.name: {policy} reads a teacher of the data's own categories, and "
                     f"{self.objective.name!r} learns from teachers of any. Choose another policy or objective."
                 )
+        if self.crosses and not self.weighting.plain:
+            raise ValueError(
+                f"weighting.policy: {self.weighting.policy!r} compares answers over the data's own categories, and "
+                f"objective {self.objective.name!r} learns from teachers of any. Set weighting.policy=fixed."
+            )
+        if self.crosses and self.data.faults.teacher:
+            raise ValueError(
+                f"data.faults.teacher: spoils a teacher of the data's own categories, and objective "
+                f"{self.objective.name!r} learns from teachers of any. Set it to 0."
+            )
+        if self.weighting.needs_outer and self.data.outer == 0:
+            raise ValueError(
+                f"data.outer: weighting.policy {self.weighting.policy!r} is fitted on rows of its own, and there are "
+                "none. Set data.outer, for example to 0.1."
+            )
+        if self.weighting.needs_outer and self.training.accumulate > 1:
+            raise ValueError(
+                f"training.accumulate: weighting.policy {self.weighting.policy!r} learns from steps of one batch. "
+                "Set training.accumulate=1."
+            )
+        if self.needs_teacher and not self.mixes and not self.weighting.plain:
+            raise ValueError(
+                f"objective.gamma: 0 leaves weighting.policy {self.weighting.policy!r} nothing to mix. Raise "
+                "objective.gamma, or set weighting.policy=fixed."
+            )
         if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
             raise ValueError(
                 "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
@@ -235,6 +275,11 @@ class RunConfig(Settings):
     def needs_teacher(self) -> bool:
         """Whether training asks a teacher anything."""
         return objectives.find(self.objective.name).needs_teacher and getattr(self.objective, "alpha", 1) > 0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the student learns from labels and from a teacher."""
+        return self.needs_teacher and self.objective.gamma > 0
 
     @property
     def reads_teacher(self) -> bool:

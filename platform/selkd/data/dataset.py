@@ -22,6 +22,9 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, int, int]: ...  # C, H, W
 
+    @property
+    def streamed(self) -> bool: ...  # whether pixels take long enough to be loaded ahead
+
     def __len__(self) -> int: ...
 
     def pixels(self, index: Tensor) -> Tensor: ...  # [B] -> [B, C, H, W] uint8
@@ -82,15 +85,24 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The three parts of a study; nothing is chosen on the test part."""
+    """The parts of a study: nothing is chosen on the test part, and only weightings learn from the outer one."""
 
     train: Part
     validation: Part
     test: Part
+    outer: Part | None = None
+
+    def __post_init__(self) -> None:
+        if self.outer is None:
+            return
+        for name in ("train", "validation", "test"):
+            part: Part = getattr(self, name)
+            if part.rows is self.outer.rows and bool(torch.isin(part.index, self.outer.index).any()):
+                raise UserError(f"data.outer: the outer part shares rows with the {name} part. Keep them apart.")
 
     def to(self, device: torch.device | str) -> Self:
         """The same parts with rows moved to `device`; rows that parts share are moved once."""
-        parts = (self.train, self.validation, self.test)
+        parts = [part for part in (self.train, self.validation, self.test, self.outer) if part is not None]
         moved = {id(part.rows): part.rows for part in parts}
         moved = {key: rows.to(device) for key, rows in moved.items()}
         return type(self)(*(Part(moved[id(part.rows)], part.index) for part in parts))

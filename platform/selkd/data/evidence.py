@@ -16,6 +16,9 @@ from selkd.data.progress import tell
 from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.errors import UserError
 
+Answers = Callable[[Tensor, Tensor], Tensor]
+"""From images [B, C, H, W] in [0, 1] and their row numbers [B] to a teacher's logits [B, K]."""
+
 LOGITS_VERSION = 1
 STATISTICS_VERSION = 1
 STATISTICS_ROWS = 1024
@@ -25,7 +28,7 @@ def teacher_logits(
     store: ArrayStore,
     *,
     teacher_fingerprint: str,
-    logits_of: Callable[[Tensor], Tensor],
+    logits_of: Answers,
     part: Part,
     data_fingerprint: str,
     part_name: str,
@@ -39,7 +42,7 @@ def teacher_logits(
     """The teacher's `logits` [V, N, K] (float32) over a part, in its order.
 
     Without random augmentation there is one plain view; with it, view v is `augment(..., seed=seed, step=v)`.
-    `logits_of` receives images in [0, 1] on `device`.
+    `logits_of` is asked on `device`.
     """
     if augmentation.mixes:
         raise UserError(
@@ -72,7 +75,7 @@ def teacher_logits(
             ids = part.ids[rows].to(device)
             for view in range(views):
                 seen = augment(images, ids, seed=seed, step=view, settings=augmentation, fill=fill)
-                answers = logits_of(seen).float().cpu()
+                answers = logits_of(seen, ids).float().cpu()
                 if not answers.isfinite().all():
                     raise UserError(
                         f"teacher {teacher_fingerprint[:12]} gives outputs that are not finite on the {part_name} part."

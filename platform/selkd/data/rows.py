@@ -20,6 +20,8 @@ COPIED = 4096  # rows moved to a device at a time
 class ArrayRows:
     """Rows of a NumPy array [N, C, H, W], most often mapped from a file that all processes share."""
 
+    streamed = False
+
     def __init__(self, images: np.ndarray, labels: Tensor, device: torch.device = CPU) -> None:
         self.images = np.asarray(images)
         self.labels = labels
@@ -53,6 +55,8 @@ class ArrayRows:
 class ResidentRows:
     """Rows that live on a device."""
 
+    streamed = False
+
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images = images
         self.labels = labels
@@ -74,6 +78,8 @@ class ResidentRows:
 
 class StreamedRows:
     """Rows that are files, decoded batch by batch in a few threads."""
+
+    streamed = True
 
     def __init__(
         self,

@@ -22,19 +22,22 @@ def split(
     test: float = 0.2,
     seed: int,
     rows_per_category: int | Mapping[str, int] | None = None,
+    outer: float = 0.0,
 ) -> Splits:
     """Parts in which every category keeps its share.
 
     `test` is a share of all rows, used only where there is no official test split; `validation` is a share of the
     rows that are left. `rows_per_category` limits the training part, of every category or of those named; a larger
-    limit keeps what a smaller one kept.
+    limit keeps what a smaller one kept. `outer` is a share of those training rows, which leaves them.
     """
     shares = {"validation": validation} if dataset.test else {"validation": validation, "test": test}
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(f"{name}: {share} is not a share. It must lie between 0 and 1.")
+    if not 0 <= outer < 1:
+        raise UserError(f"outer: {outer} is not a share. It must be at least 0 and below 1.")
     limits = _limits(dataset, rows_per_category)
-    parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": []}
+    parts: dict[str, list[Tensor]] = {"train": [], "validation": [], "test": [], "outer": []}
     short: dict[str, int] = {}
     for category, rows in zip(dataset.categories, _shuffled_by_category(dataset, seed), strict=True):
         held = 0 if dataset.test else _nearest_count(test, len(rows))
@@ -45,16 +48,24 @@ def split(
             short[category] = counts["train"]
         for (name, _), own in zip(counts.items(), rows.split(list(counts.values())), strict=True):
             parts[name].append(own[: limits.get(category)] if name == "train" else own)
+        if outer:
+            training = parts["train"].pop()
+            taken = _evenly(outer, len(training))
+            kept = {"outer": int(taken.sum()), "train": int((~taken).sum())}
+            _check(dataset, category, len(training), kept)
+            parts["train"].append(training[~taken])
+            parts["outer"].append(training[taken])
     if short:
         log.warning(
             "%s: rows_per_category is %s, and fewer training rows are there, all of which are used: %s",
             dataset.name, rows_per_category, _shown(short),
         )  # fmt: skip
-    index = {name: torch.cat(rows).sort().values for name, rows in parts.items()}
+    index = {name: torch.cat(rows).sort().values for name, rows in parts.items() if rows}
     return Splits(
         Part(dataset.train, index["train"]),
         Part(dataset.train, index["validation"]),
         _official(dataset, dataset.test) if dataset.test else Part(dataset.train, index["test"]),
+        Part(dataset.train, index["outer"]) if outer else None,
     )
 
 
@@ -81,6 +92,12 @@ def _shuffled_by_category(dataset: Dataset, seed: int) -> list[Tensor]:
 
 def _nearest_count(share: float, rows: int) -> int:
     return int(share * rows + 0.5)
+
+
+def _evenly(share: float, rows: int) -> Tensor:
+    """Mask [rows] of a share of the rows, evenly spread, so that what more rows take includes what fewer do."""
+    reached = (torch.arange(rows + 1, dtype=torch.float64) * share + 0.5).floor()
+    return reached.diff() > 0
 
 
 def _check(dataset: Dataset, category: str, rows: int, counts: dict[str, int]) -> None:

@@ -104,10 +104,13 @@ class Objective(nn.Module):
     def terms(self, view: View) -> dict[str, Tensor]:
         """The named terms [b] of non-zero weight."""
         weights = self.weights
-        found = {"truth": truth_loss(self.settings.truth, view.student, view.targets, self.get_buffer("counts"))}
+        found = {"truth": self.truth_term(view)}
         if weights.get("teacher"):
             found["teacher"] = self.teacher_term(view)
         return {name: term for name, term in found.items() if weights[name]}
+
+    def truth_term(self, view: View) -> Tensor:
+        return truth_loss(self.settings.truth, view.student, view.targets, self.get_buffer("counts"))
 
     def teacher_term(self, view: View) -> Tensor:
         raise AssertionError(f"{self.name} weighs a teacher term that it does not define")

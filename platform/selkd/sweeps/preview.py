@@ -112,6 +112,7 @@ def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, n
     if (chosen and not taught) or (config.teacher is not None and config.teacher not in taught):
         tree |= {"teacher": None, "objective": "cross-entropy"}
         tree["selection"].pop("categories")
+        tree["data"].pop("faults")
         notes.append(
             f"The teacher {config.teacher or 'to choose'!r} is not taught yet: students were measured without it, "
             "and its own training is not counted."

@@ -77,9 +77,9 @@ class TaskSample:
         found = teacher_logits(
             ArrayStore(self.meanings.workspace.evidence),
             teacher_fingerprint=teacher.fingerprint,
-            logits_of=teacher.logits,
+            logits_of=lambda images, ids: teacher.logits(images),
             part=part,
-            data_fingerprint=self.dataset.fingerprint,
+            data_fingerprint=self.meanings.seen,
             part_name="train",
             views=1,
             augmentation=Augmentation(),
@@ -103,7 +103,7 @@ class TaskSample:
             "version": 1,
             "run": _briefly(self.meanings.config.model_dump(mode="json"), steps),
             "categories": list(self.task.names),
-            "data": self.dataset.fingerprint,
+            "data": self.meanings.seen,
             "index": sha256(part.ids.cpu().numpy().astype("<i8").tobytes()).hexdigest(),
         }
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from selkd.data import Part, TaskView, draws
 from selkd.data.augment import Augmentation, augment, mix, partners
-from selkd.data.rows import StreamedRows
+from selkd.data.evidence import Answers
 from selkd.training.faculty import Columns
 from selkd.training.rounds import Rounds
 from selkd.training.workers import Workers
@@ -64,7 +64,7 @@ class Batches:
         workers: Workers,
         rounds: Rounds | None = None,
         stored: Stored | None = None,
-        online: Callable[[Tensor], Tensor] | None = None,
+        online: Answers | None = None,
     ) -> None:
         kept = task.keeps(part.labels)
         self.positions = kept.nonzero().flatten()  # of the task's rows in the whole training part
@@ -107,8 +107,7 @@ class Batches:
             share = self._share(rows, epoch * len(self) + index)
             return share, self.part.pixels(self.positions[share.rows])
 
-        streamed = isinstance(self.part.rows, StreamedRows)
-        for share, pixels in (ahead if streamed else map)(load, range(start, stop)):
+        for share, pixels in (ahead if self.part.rows.streamed else map)(load, range(start, stop)):
             yield self._batch(share, pixels, epoch)
 
     def _order(self, epoch: int) -> Tensor:
@@ -142,7 +141,7 @@ class Batches:
             )  # fmt: skip
         teacher = None
         if self.online is not None:
-            teacher = self.online(images)
+            teacher = self.online(images, ids)
         elif self.stored is not None:
             found = self.stored.logits[views.numpy(), positions.numpy()]
             teacher = torch.from_numpy(found).to(self.device, non_blocking=True)

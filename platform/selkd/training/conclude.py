@@ -40,12 +40,15 @@ def _write(
     found |= costs(setup, student) | setup.rounds.costs()
     if threshold is not None:
         found["threshold"] = threshold
-    for name, frame in {
+    frames = {
         "predictions-validation": validation.frame(taught.get("validation")),
         "predictions-test": test.frame(taught.get("test")),
         "probe": probed,
         "rows-used": setup.rounds.frame(setup.task.output_names),
-    }.items():
+    }
+    if setup.weighing is not None:
+        frames["ratios"] = setup.weighing.frame()
+    for name, frame in frames.items():
         path = record.folder / f"{name}.parquet"
         with writing(path) as part:
             frame.to_parquet(part, index=False)

@@ -16,10 +16,13 @@ from selkd.errors import UserError
 from selkd.objectives import Objective, View
 from selkd.training.batches import Batch, Batches
 from selkd.training.checkpoints import Checkpoints
+from selkd.training.forward import Forward
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.randomness import RowKeys
 from selkd.training.schedules import Schedule
 from selkd.training.steppers import PlainStepper
+from selkd.training.unrolled import Outer, UnrolledStepper
+from selkd.training.weighing import Compared, Weighing
 from selkd.training.workers import Workers
 
 CHECK_EVERY = 20
@@ -54,18 +57,22 @@ class Loop:
     accumulate: int = 1
     keys: RowKeys = field(default_factory=RowKeys)
     seed: int = 0
+    weighing: Weighing | None = None
+    outer: Batches | None = None  # rows that the weighting's network is fitted to, where it has one
+
+    @property
+    def forward(self) -> Forward:
+        return Forward(self.model, self.keys, self.seed)
 
     def fit(self, checkpoints: Checkpoints | None, report: Callable[[Epoch], None] = lambda _: None) -> None:
         """Train from the last checkpoint, or from the start, to the end."""
         trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        stepper = PlainStepper(trained.parameters(), optimiser, self.workers, clip=self.clip, scaler=scaler)
+        stepper = self._stepper(trained, optimiser)
         step, best = 0, -math.inf
         if checkpoints is not None and (state := checkpoints.last()) is not None:
             trained.load_state_dict(state["trained"])
-            optimiser.load_state_dict(state["optimiser"])
-            scaler.load_state_dict(state["scaler"])
+            stepper.load(state["stepper"])
             step, best = state["step"], state["best"]
             if self.batches.rounds is not None:
                 self.batches.rounds.load(state["rounds"])
@@ -83,11 +90,23 @@ class Loop:
             better = score > best or best == -math.inf  # a score that is never defined makes the last epoch the best
             best = max(best, score) if math.isfinite(score) else best
             state = {
-                "trained": trained.state_dict(), "optimiser": optimiser.state_dict(),
-                "scaler": scaler.state_dict(), "step": step, "best": best, "rounds": rounds,
+                "trained": trained.state_dict(), "stepper": stepper.state(), "step": step, "best": best,
+                "rounds": rounds,
             }  # fmt: skip
             reached = Epoch(epoch + 1, epochs, step, metrics)
             self.workers.lead(partial(_keep, checkpoints, state, reached, better, report))
+
+    def _stepper(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> PlainStepper:
+        parameters = list(trained.parameters())
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        if self.weighing is None or self.outer is None:
+            return PlainStepper(
+                parameters, optimiser, self.workers, clip=self.clip, scaler=scaler, weighing=self.weighing
+            )
+        outer = Outer(self.forward, self.objective, self.outer, lambda batch, logits: self._terms(batch, logits)[1])
+        return UnrolledStepper(
+            parameters, optimiser, self.workers, clip=self.clip, scaler=scaler, weighing=self.weighing, outer=outer
+        )
 
     def _train_epoch(self, stepper: PlainStepper, epoch: int, start: int, stop: int) -> dict[str, float]:
         """One epoch's updates; returns the mean of every term over the rows seen."""
@@ -96,10 +115,10 @@ class Loop:
         per_epoch = len(self.batches)
         began, rows, watch = time.perf_counter(), 0, _Watch()
         for batch in self.batches.epoch(epoch, start - epoch * per_epoch, stop - epoch * per_epoch):
-            terms = self._terms(batch)
-            loss = torch.stack([self.objective.weights[name] * term.sum() for name, term in terms.items()]).sum()
+            view, terms = self._terms(batch, self._answered(batch))
             group = batch.step - (batch.step % per_epoch) % self.accumulate  # first step of this update
-            stepper.add(loss / sum(map(self.batches.size, range(group, min(group + self.accumulate, stop)))))
+            size = sum(map(self.batches.size, range(group, min(group + self.accumulate, stop))))
+            stepper.add(Compared(batch, view, terms, self.objective.weights, size))
             watch.add(terms, batch.step)
             if batch.step + 1 in (group + self.accumulate, stop):
                 stepper.update(self.optimiser.lr * self.schedule.rate(batch.step, self.total_steps))
@@ -109,23 +128,28 @@ class Loop:
         self._stop_if_not_finite(watch)
         metrics = {f"train/{name}": value / rows for name, value in watch.sums(self.workers).items()}
         metrics["train/loss"] = sum(self.objective.weights[k.removeprefix("train/")] * v for k, v in metrics.items())
+        if self.weighing is not None:
+            metrics |= self.weighing.close(self.workers)
         metrics["train/rows_per_second"] = rows / (time.perf_counter() - began)
         metrics["train/lr"] = self.optimiser.lr * self.schedule.rate(stop - 1, self.total_steps)
         return metrics
 
-    def _terms(self, batch: Batch) -> dict[str, Tensor]:
-        self.keys.seed, self.keys.step, self.keys.ids = self.seed, batch.step, batch.ids
+    def _answered(self, batch: Batch) -> Tensor:
+        """The student's logits [b, o]."""
         try:
             with self._autocast():
-                student = self.model(batch.images)
+                return self.forward(batch)
         except ValueError as error:
             raise UserError(
                 f"training.batch_size: {self.batches.batch_size} leaves a batch of {batch.size} rows, and the student "
                 f"refuses it ({error}). Choose another size."
             ) from error
+
+    def _terms(self, batch: Batch, student: Tensor) -> tuple[View, dict[str, Tensor]]:
+        """What the objective sees of a batch, and its terms [b] as the sample policy weighs them."""
         view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
         try:
-            return self._weighed(self.objective.terms(view))
+            return view, self._weighed(self.objective.terms(view))
         except ValueError as error:
             if self.workers.size == 1 and student.isfinite().all():
                 raise

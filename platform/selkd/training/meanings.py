@@ -7,9 +7,11 @@ from torch import Tensor
 
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset, Part, load
+from selkd.data.faults import Faults
 from selkd.data.samples import category_means, stratified
 from selkd.data.store import ArrayStore
 from selkd.errors import UserError
+from selkd.files import fingerprint
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.semantics import SEMANTICS, Costs, Labels
 
@@ -23,6 +25,12 @@ class Meanings:
     dataset: Dataset
     train: Part  # of all categories of the data
     device: torch.device
+
+    @property
+    def seen(self) -> str:
+        """Fingerprint of the run's data as its training rows show them, faults included."""
+        faults, data = self.config.data.faults, self.dataset.fingerprint
+        return data if faults == Faults() else fingerprint([data, faults.model_dump(), self.config.data.seed])
 
     def costs(self, teacher: Teacher) -> Costs:
         """As the source of semantics has them, in its own unit."""
@@ -79,7 +87,7 @@ class Meanings:
             network=network.fingerprint,
             features_of=network.features,
             part=stratified(part, rows, self.config.data.seed),
-            data_fingerprint=dataset.fingerprint,
+            data_fingerprint=self.seen if dataset is self.dataset else dataset.fingerprint,
             categories=len(dataset.categories),
             device=self.device,
         )

@@ -156,6 +156,7 @@ def _prepared(config: RunConfig, workspace: Workspace, workers: Workers) -> Setu
     setup.fingerprints()  # computes the evidence
     if setup.teachers:
         setup.evidence("validation")  # finds a damaged teacher before training, not after
+        _ = setup.weighing  # reads the teacher where it has to
     setup.rounds.rows(0)  # refuses a policy that cannot choose
     return setup
 
@@ -230,6 +231,8 @@ def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True
         accumulate=config.training.accumulate,
         keys=setup.keys,
         seed=config.seed,
+        weighing=setup.weighing,
+        outer=setup.outer_batches(),
     )
     checkpoints = Checkpoints(setup.workspace.runs / config.key / "checkpoints") if keep else None
     loop.fit(checkpoints, report)
@@ -262,6 +265,7 @@ def _tags(setup: Setup) -> dict[str, str]:
         "selkd.mode": config.task.mode,
         "selkd.selection.categories": config.selection.categories.policy,
         "selkd.selection.samples": config.selection.samples.policy,
+        "selkd.weighting": config.weighting.policy,
         "selkd.categories": ", ".join(setup.task.names),
         "selkd.seed": str(config.seed),
         "selkd.data": config.data.source,

@@ -15,7 +15,8 @@ from selkd.config import RunConfig, Workspace
 from selkd.config.run import DataSettings
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
-from selkd.data.evidence import statistics, teacher_logits
+from selkd.data.evidence import Answers, statistics, teacher_logits
+from selkd.data.faults import Faults, misled, spoiled
 from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.files import fingerprint
@@ -35,7 +36,10 @@ from selkd.training.meanings import Meanings
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
 from selkd.training.subset import choose
+from selkd.training.weighing import Weighing
 from selkd.training.workers import Workers
+from selkd.weighting import WEIGHTINGS
+from selkd.weighting.learned import LearnedSettings
 
 DTYPES = {"float64": torch.float64}
 
@@ -54,9 +58,8 @@ class Setup:
 
     @classmethod
     def of(cls, config: RunConfig, workspace: Workspace, workers: Workers, device: torch.device) -> "Setup":
-        dataset, splits = rows_of(config.data, workspace)
+        dataset, splits = rows_of(config.data, workspace, device)
         square(dataset)
-        splits = splits.to(device)
         teacher = None
         if config.teacher is not None and not config.crosses:
             teacher = TeacherRepository(workspace.teachers).load(config.teacher, device)
@@ -85,9 +88,8 @@ class Setup:
         """The teacher's mean probabilities [K, K] over the training rows of each category, plain view."""
         store = ArrayStore(self.workspace.evidence)
         assert self.teacher is not None
-        return statistics(store, self._answers(self.teacher, "train", 1, Augmentation()), self.splits.train.labels)[
-            "mean_probability"
-        ]
+        stored = self._stored(self.teacher, "train", 1, Augmentation())
+        return statistics(store, stored, self.splits.train.labels)["mean_probability"]
 
     @cached_property
     def faculty(self) -> Faculty | None:
@@ -199,6 +201,34 @@ class Setup:
         )
         return Rounds(SAMPLES[settings.policy](settings), evidence, self.rows_per_epoch, self.config.seed)
 
+    @cached_property
+    def weighing(self) -> Weighing | None:
+        """What mixes truth and teacher row by row; nothing where the objective's own weights are all."""
+        settings = self.config.weighting
+        if settings.plain or not self.config.mixes:
+            return None
+        policy = WEIGHTINGS[settings.policy](settings, self.rounds.evidence, self.config.seed)
+        open_ = self.task.mode == "open"
+        return Weighing(policy.to(self.device, self.dtype), self.task.ids, merge=open_, total_steps=self.total_steps)
+
+    def outer_batches(self) -> Batches | None:
+        """Outer rows in their plain view, where something is fitted to them."""
+        settings, part = self.config.weighting, self.splits.outer
+        if self.weighing is None or part is None or not settings.needs_outer:
+            return None
+        assert isinstance(settings, LearnedSettings)
+        return Batches(
+            part,
+            self.task,
+            batch_size=min(settings.outer_rows, len(self.task.part(part))),
+            seed=self.config.seed,
+            augmentation=Augmentation(),
+            fill=torch.tensor(self.dataset.mean),
+            device=self.device,
+            dtype=self.dtype,
+            workers=self.workers,
+        )
+
     def taught(self, part: str) -> Tensor:
         """The teacher's logits [N, o] over a whole part, restricted or carried to the task, in float64."""
         logits = torch.from_numpy(np.array(self.evidence(part)["logits"][0])).double()
@@ -221,16 +251,26 @@ class Setup:
             workers=self.workers,
             rounds=self.rounds,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
-            online=self._online_teachers() if online else None,
+            online=self._online() if online else None,
         )
 
-    def _online_teachers(self) -> Callable[[Tensor], Tensor]:
+    def _online(self) -> Answers:
         """The teachers in the run's precision, so that their answers do not depend on how a batch is shared."""
         copies = [Teacher(one.card, partial(self._in_precision, one)) for one in self.teachers]
-        return lambda images: torch.cat([one.logits(images) for one in copies], 1)
+        asked = [self._answers(one, "train") for one in copies]
+        return lambda images, ids: torch.cat([answers(images, ids) for answers in asked], 1)
 
     def _in_precision(self, teacher: Teacher) -> Classifier:
         return copy.deepcopy(teacher.classifier).to(self.dtype)
+
+    def _answers(self, teacher: Teacher, part: str) -> Answers:
+        """How the teacher answers about rows of a part."""
+        truth, share, seed = self.dataset.train.labels, self._faults(part).teacher, self.config.data.seed
+        return lambda images, ids: misled(teacher.logits(images), ids, truth, share, seed)
+
+    def _faults(self, part: str) -> Faults:
+        """What is wrong on purpose with a part: nothing but training rows are spoiled."""
+        return self.config.data.faults if part == "train" else Faults()
 
     @cached_property
     def replayed(self) -> Arrays | SideBySide | None:
@@ -260,27 +300,28 @@ class Setup:
     def evidence(self, part: str, views: int = 1, augmentation: Augmentation | None = None) -> Arrays | SideBySide:
         """The teacher's logits over one part; computed once, shared by every student."""
         assert self.teachers
-        found = [self._answers(teacher, part, views, augmentation or Augmentation()) for teacher in self.teachers]
+        found = [self._stored(teacher, part, views, augmentation or Augmentation()) for teacher in self.teachers]
         return found[0] if len(found) == 1 else SideBySide(found)
 
-    def _answers(self, teacher: Teacher, part: str, views: int, augmentation: Augmentation) -> Arrays:
+    def _stored(self, teacher: Teacher, part: str, views: int, augmentation: Augmentation) -> Arrays:
+        seed = self.config.data.seed
         return teacher_logits(
             ArrayStore(self.workspace.evidence),
             teacher_fingerprint=teacher.fingerprint,
-            logits_of=teacher.logits,
+            logits_of=self._answers(teacher, part),
             part=getattr(self.splits, part),
-            data_fingerprint=self.dataset.fingerprint,
+            data_fingerprint=self._faults(part).fingerprint(self.dataset.fingerprint, seed),
             part_name=part,
             views=views,
             augmentation=augmentation,
-            seed=self.config.data.seed,
+            seed=seed,
             fill=torch.tensor(self.dataset.mean),
             device=self.device,
         )
 
 
-def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
-    """The data set that a configuration names, and its parts."""
+def rows_of(data: DataSettings, workspace: Workspace, device: torch.device | str = "cpu") -> tuple[Dataset, Splits]:
+    """The data set that a configuration names, and its parts, on a device."""
     dataset = load(
         data.source,
         root=data.root or workspace.data,
@@ -293,8 +334,9 @@ def rows_of(data: DataSettings, workspace: Workspace) -> tuple[Dataset, Splits]:
         test=data.test,
         seed=data.seed,
         rows_per_category=data.rows_per_category,
+        outer=data.outer,
     )
-    return dataset, parts
+    return dataset, spoiled(parts.to(device), dataset, data.faults, data.seed)
 
 
 def device_of(config: RunConfig) -> torch.device:

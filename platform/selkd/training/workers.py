@@ -81,6 +81,8 @@ class Workers:
 
 
 class _Sum(torch.autograd.Function):
+    """Linear and symmetric: its derivatives in both modes are itself."""
+
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone()
@@ -90,3 +92,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         return _Sum.apply(grads[0].contiguous())  # pyright: ignore[reportReturnType]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _Sum.apply(tangents[0].contiguous())  # pyright: ignore[reportReturnType]

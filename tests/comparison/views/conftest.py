@@ -98,6 +98,20 @@ def probe(random: np.random.Generator, names: list[str], others: list[str], *, i
     )
 
 
+def ratios(random: np.random.Generator, epochs: int = 3) -> Any:
+    """Rows by epoch, teacher, gap and ratio, as a run writes them: with numbers of single precision."""
+    groups = [(e, t, g) for e in range(1, epochs + 1) for t in ("wrong", "right") for g in range(5)]
+    return pd.DataFrame(
+        {
+            "epoch": [group[0] for group in groups],
+            "teacher": [group[1] for group in groups],
+            "gap": np.asarray([group[2] / 5 for group in groups], np.float32),
+            "ratio": (random.integers(20, size=len(groups)) / 20).astype(np.float32),
+            "rows": random.integers(1, 50, size=len(groups)),
+        }
+    )
+
+
 def full(
     levels: Mapping[str, float],
     seeds: int = 3,
@@ -136,6 +150,7 @@ def full(
                             "history": steps,
                             "files": {
                                 "predictions-test": predictions(random, 3 * mean, names, is_open=is_open),
+                                "ratios": ratios(random),
                                 "probe": probe(random, names, ["six", "seven"], is_open=is_open),
                                 "rows-used": pd.DataFrame(
                                     {"row": np.arange(40), "label": np.resize(np.asarray(names, dtype=object), 40),

@@ -276,3 +276,48 @@ def test_groups_are_kept_apart_and_in_the_order_of_their_values(compared, studen
     for name in ("levels", "curves", "risk-coverage", "flips", "slices"):
         assert list(dict.fromkeys(numbers(name, comparison)["group"])) == order
     assert set(numbers("differences", comparison)["group"]) == {ALL, *order}
+
+
+def weighed(level: str, seed: int, rows: list[tuple[int, str, float, float, int]] | None) -> dict[str, Any]:
+    table = pd.DataFrame(rows or [], columns=["epoch", "teacher", "gap", "ratio", "rows"])
+    table = table.astype({"gap": np.float32, "ratio": np.float32})
+    return {"weighting.policy": level, "seed": seed, "test/accuracy": 0.5, "validation/accuracy": 0.5,
+            "files": {} if rows is None else {"ratios": table}}  # fmt: skip
+
+
+def test_ratios_are_pooled_over_students_and_told_apart_by_teacher_and_gap(compared):
+    runs = [
+        weighed("tgeo", 0, [(1, "right", 0.2, 0.6, 30), (1, "right", 0.4, 0.6, 5), (2, "wrong", 0.8, 0.05, 7)]),
+        weighed("tgeo", 1, [(1, "right", 0.0, 0.6, 20), (1, "right", 0.2, 0.95, 50)]),
+        weighed("plain", 0, None),
+        weighed("plain", 1, None),
+    ]
+    found = numbers("ratios", compared(runs, "weighting.policy"))
+    assert set(found["level"]) == {"tgeo"} and set(found["n"]) == {2}
+    rows = found.set_index(["teacher", "gap", "epoch", "ratio"])["rows"].to_dict()
+    assert rows == {
+        ("right", "small", 1, 0.6): 50, ("right", "small", 1, 0.95): 50, ("right", "large", 1, 0.6): 5,
+        ("wrong", "large", 2, 0.05): 7,
+    }  # fmt: skip
+    assert found.groupby(["teacher", "gap", "epoch"])["share"].sum().tolist() == pytest.approx([1, 1, 1])
+
+
+def test_words_for_ratios_are_the_means_of_the_last_epoch(compared):
+    rows = [(1, "right", 0.0, 0.0, 10), (2, "right", 0.0, 0.5, 30), (2, "right", 0.6, 0.65, 10),
+            (2, "wrong", 0.6, 0.1, 4), (2, "wrong", 0.6, 0.15, 4)]  # fmt: skip
+    found = drawn("ratios", compared([weighed("tgeo", seed, rows) for seed in range(2)], "weighting.policy"))
+    assert "tgeo right 0.56, wrong 0.15." in found.alt
+    kinds = [axes for axes in found.figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in kinds] == [
+        "right, small gap", "right, large gap", "wrong, small gap", "wrong, large gap",
+    ]  # fmt: skip
+    assert [len(axes.images) for axes in kinds] == [1, 1, 0, 1]
+    heat = kinds[0].images[0].get_array()
+    assert heat.shape == (20, 2) and heat[0, 0] == 1 and heat[10, 1] == 1 and heat.sum() == 2
+    assert kinds[1].images[0].get_array().mask[:, 0].all()  # no such rows in the first epoch
+
+
+def test_where_nobody_weighed_the_reason_is_told(compared):
+    runs = [weighed(level, seed, rows) for level, rows in (("a", None), ("b", [])) for seed in range(2)]
+    with pytest.raises(CannotShow, match="no shown student weighed labels against a teacher"):
+        numbers("ratios", compared(runs, "weighting.policy"))

@@ -1,0 +1,97 @@
+"""Watching the ratios: how the teacher's weight spreads over the rows of an epoch.
+
+Rows are told apart by whether the teacher is right, and by the gap between student and teacher: half the sum of
+absolute differences of their probabilities, from 0 to 1.
+"""
+
+import logging
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from selkd.training.workers import Workers
+from selkd.weighting import Moment
+
+GAPS, BINS = 5, 20
+LARGE = 2  # gaps from this group on, 0.4, are large
+EDGE, SHARE = 0.01, 0.95  # a ratio nearer to 0 or 1 is saturated; more such rows are a warning
+TEACHER = ("wrong", "right")
+
+log = logging.getLogger(__name__)
+
+
+class Ratios:
+    """Rows by teacher, gap and ratio: of the epoch that is on, and counts [epochs, 2, gaps, bins] of those before."""
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(0, len(TEACHER), GAPS, BINS, dtype=torch.int64)
+        self.warned = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rows: Tensor | int = 0  # [2 gaps bins]
+        self.sums: Tensor | int = 0  # [2 gaps] of ratios
+        self.totals: Tensor | int = 0  # [2] weighed loss, saturated rows
+        self.range: Tensor | None = None  # [2] least and largest ratio
+
+    def add(self, moment: Moment, ratio: Tensor, loss: Tensor) -> None:
+        """Note a batch's ratios [b] and its weighed loss; nothing is read from the device."""
+        ratio = ratio.double()
+        right = moment.teacher.argmax(1) == moment.targets.argmax(1)
+        gap = (moment.teacher_probabilities - moment.student_probabilities).abs().sum(1) / 2
+        group = right * GAPS + _place(gap, GAPS)
+        self.rows = self.rows + torch.bincount(group * BINS + _place(ratio, BINS), minlength=2 * GAPS * BINS)
+        self.sums = self.sums + ratio.new_zeros(2 * GAPS).index_add_(0, group, ratio)
+        saturated = ((ratio < EDGE) | (ratio > 1 - EDGE)).double().sum()
+        self.totals = self.totals + torch.stack([loss.double(), saturated])
+        before = ratio.new_tensor([torch.inf, -torch.inf]) if self.range is None else self.range
+        self.range = torch.stack([torch.cat([before[:1], ratio]).amin(), torch.cat([before[1:], ratio]).amax()])
+
+    def close(self, workers: Workers, learned: bool) -> dict[str, float]:
+        """End the epoch: what is logged of it, over all workers."""
+        assert isinstance(self.rows, Tensor)
+        assert isinstance(self.sums, Tensor)
+        assert isinstance(self.totals, Tensor)
+        assert self.range is not None
+        rows = workers.sum_(self.rows).cpu().view(len(TEACHER), GAPS, BINS)
+        sums = workers.sum_(self.sums).cpu().view(len(TEACHER), GAPS)
+        loss, saturated = workers.sum_(self.totals).tolist()
+        ends = workers.gather(self.range[None]).cpu()
+        self.counts = torch.cat([self.counts, rows[None]])
+        self._clear()
+        size = int(rows.sum())
+        if learned and workers.first and saturated >= SHARE * size and not self.warned:
+            self.warned = True
+            log.warning(
+                "weighting: %.0f %% of the ratios of an epoch are below %g or above %g, where the network hardly "
+                "learns. Lower weighting.lr, or set weighting.bounded.",
+                100 * saturated / size, EDGE, 1 - EDGE,
+            )  # fmt: skip
+        found = {"train/loss": loss / size, "ratio/mean": float(sums.sum()) / size}
+        found |= {"ratio/min": float(ends[:, 0].min()), "ratio/max": float(ends[:, 1].max())}
+        for index, teacher in enumerate(TEACHER):
+            parts = {"": slice(None), "/small-gap": slice(LARGE), "/large-gap": slice(LARGE, None)}
+            for name, part in parts.items():
+                if count := int(rows[index, part].sum()):
+                    found[f"ratio/{teacher}{name}"] = float(sums[index, part].sum()) / count
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        """Rows by epoch, teacher, least gap and least ratio of their bin."""
+        found = self.counts.nonzero()
+        epoch, teacher, gap, ratio = found.unbind(1)
+        return pd.DataFrame(
+            {
+                "epoch": (epoch + 1).numpy(),
+                "teacher": [TEACHER[index] for index in teacher.tolist()],
+                "gap": (gap / GAPS).numpy(),
+                "ratio": (ratio / BINS).numpy(),
+                "rows": self.counts[tuple(found.T)].numpy(),
+            }
+        )
+
+
+def _place(values: Tensor, bins: int) -> Tensor:
+    """Which of equal bins of [0, 1] holds each value."""
+    return (values.nan_to_num() * bins).long().clamp(0, bins - 1)

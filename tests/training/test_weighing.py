@@ -1,0 +1,266 @@
+"""Weightings in training: what they leave alone, what they learn, and the same student after a stop."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from selkd.config import RunConfig, Workspace
+from selkd.data import Part, Splits
+from selkd.errors import UserError
+from selkd.objectives import View
+from selkd.training.checkpoints import Checkpoints
+from selkd.training.forward import Parameters
+from selkd.training.loop import Epoch, Loop
+from selkd.training.run import train
+from selkd.training.setup import Setup
+from selkd.training.unrolled import UnrolledStepper
+from selkd.training.weighing import Compared, Weighing
+from selkd.training.workers import Workers
+
+CPU = torch.device("cpu")
+EPOCHS = 3  # of 24 rows: 2 x 15, less a fifth of outer rows
+TGEO = {"policy": "tgeo", "dim": 8, "outer_rows": 3, "lr": 0.05}
+
+
+def config(weighting: Any, objective: Any = "kd", mode: str = "closed", **training: Any) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "data": {"rows_per_category": 15 if mode == "closed" else 3, "outer": 0.2 if mode == "closed" else 0.34},
+            "task": {"categories": ["three", "five"], "mode": mode},
+            "teacher": "untrained",
+            "student": training.pop("student", {"model": "mlp", "hidden": [6]}),
+            "objective": objective,
+            "weighting": weighting,
+            "training": {"epochs": EPOCHS, "batch_size": 6, "precision": "float64", "keep": "last", **training},
+            "workers": {"device": "cpu"},
+        }
+    )
+
+
+def prepared(settings: RunConfig, workspace: Workspace) -> Setup:
+    return Setup.of(settings, workspace, Workers(), CPU)
+
+
+def loop_of(setup: Setup) -> Loop:
+    batches, training = setup.batches(), setup.config.training
+    return Loop(
+        model=setup.student(), objective=setup.objective(batches.counts), batches=batches,
+        validate=lambda _: {"accuracy": 0.0}, score="accuracy", optimiser=training.optimiser,
+        schedule=training.schedule, total_steps=setup.total_steps, device=CPU, precision=training.precision,
+        keys=setup.keys, weighing=setup.weighing, outer=setup.outer_batches(),
+    )  # fmt: skip
+
+
+def trained(setup: Setup, checkpoints: Checkpoints | None = None, stop_after: int = 0) -> list[Tensor]:
+    """The student's weights, without a look at validation rows."""
+
+    def report(epoch: Epoch) -> None:
+        if epoch.epoch == stop_after + 1 and stop_after:
+            raise KeyboardInterrupt
+
+    loop = loop_of(setup)
+    loop.fit(checkpoints, report)
+    return list(loop.model.state_dict().values())
+
+
+def omega(setup: Setup) -> list[Tensor]:
+    return [p.detach().clone() for p in weighing(setup).policy.parameters()]
+
+
+def weighing(setup: Setup) -> Weighing:
+    assert setup.weighing is not None
+    return setup.weighing
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(map(torch.equal, one, other))
+
+
+def test_the_default_weighs_nothing(workspace: Workspace) -> None:
+    assert prepared(config("fixed"), workspace).weighing is None
+
+
+def test_a_fixed_ratio_is_that_of_the_objective_s_weights(workspace: Workspace) -> None:
+    by_ratio = trained(prepared(config({"policy": "fixed", "ratio": 0.3}), workspace))
+    by_weights = trained(prepared(config("fixed", {"name": "kd", "gamma": 0.7, "alpha": 0.3}), workspace))
+    for one, other in zip(by_ratio, by_weights, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "objective"),
+    [({"policy": "fixed", "ratio": 0.0}, "kd"), (TGEO, {"name": "kd", "alpha": 0.0}), (TGEO, "cross-entropy")],
+)
+def test_switched_off_is_cross_entropy_bit_for_bit(workspace: Workspace, weighting: Any, objective: Any) -> None:
+    plain = trained(prepared(config("fixed", "cross-entropy"), workspace))
+    assert same(trained(prepared(config(weighting, objective), workspace)), plain)
+
+
+@pytest.mark.parametrize("policy", [{"policy": "annealed"}, {"policy": "random"}, {"policy": "bikd", "every": 3}, TGEO])
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(workspace: Workspace, tmp_path: Path, policy: Any) -> None:
+    whole, parts = (prepared(config(policy), workspace) for _ in range(2))
+    expected = trained(whole)
+    with pytest.raises(KeyboardInterrupt):
+        trained(prepared(config(policy), workspace), Checkpoints(tmp_path / "kept"), stop_after=1)
+    assert same(trained(parts, Checkpoints(tmp_path / "kept")), expected)
+    assert same(omega(parts), omega(whole))
+    assert torch.equal(weighing(parts).ratios.counts, weighing(whole).ratios.counts)
+    assert weighing(whole).ratios.counts.sum((1, 2, 3)).tolist() == [24] * EPOCHS
+
+
+def test_looking_ahead_leaves_running_statistics_and_the_student_alone(workspace: Workspace) -> None:
+    """A network that moves by nothing: the student is that of a run without outer passes, buffers included."""
+    still = config({**TGEO, "lr": 1e-300}, student={"model": "resnet8"}, epochs=1)
+    looking, blind = prepared(still, workspace), prepared(still, workspace)
+    blind.splits = dataclasses.replace(blind.splits, outer=None)
+    assert same(trained(looking), trained(blind))
+
+
+def test_the_published_network_never_moves_and_ours_does(workspace: Workspace) -> None:
+    for policy, moves in ((TGEO, True), ({"policy": "tgeo", "parity": "official"}, False)):
+        setup = prepared(config(policy), workspace)
+        before = omega(setup)
+        trained(setup)
+        assert same(omega(setup), before) != moves
+        assert (setup.outer_batches() is not None) == moves
+
+
+@pytest.mark.parametrize("mode", ["closed", "open"])
+@pytest.mark.parametrize("policy", [TGEO, {"policy": "bikd"}, {"policy": "loss-rule"}])
+def test_plans_are_weighed_as_well(workspace: Workspace, mode: str, policy: Any) -> None:
+    found = trained(prepared(config(policy, {"name": "selkd", "epsilon": 2.0}, mode, epochs=1), workspace))
+    assert all(value.isfinite().all() for value in found)
+
+
+def test_outer_rows_do_not_train_and_validation_and_test_rows_are_not_read(workspace: Workspace) -> None:
+    setup = prepared(config(TGEO), workspace)
+    assert setup.splits.outer is not None
+    assert not torch.isin(setup.rounds.evidence.ids, setup.splits.outer.ids).any()
+    hidden = Part(cast(Any, Unreadable()), torch.arange(10))
+    parts = Splits(setup.splits.train, hidden, hidden, setup.splits.outer)
+    assert same(trained(dataclasses.replace(setup, splits=parts)), trained(setup))
+
+
+class Unreadable:
+    """Rows that nobody may look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was read")
+
+
+def prepared_step(setup: Setup) -> tuple[Loop, UnrolledStepper, Callable[[], Compared]]:
+    """A loop in training, its stepper, and what the student and teacher say of the first batch."""
+    loop = loop_of(setup)
+    loop.model.train()
+    stepper = loop._stepper(loop.model, loop.optimiser.build(loop.model.parameters()))
+    assert isinstance(stepper, UnrolledStepper)
+    batch = next(loop.batches.epoch(0, 0, 1))
+
+    def compared() -> Compared:
+        view, terms = loop._terms(batch, loop.forward(batch))
+        return Compared(batch, view, terms, loop.objective.weights, batch.size)
+
+    return loop, stepper, compared
+
+
+OBJECTIVES = [{"name": "kd", "gamma": 0.7, "alpha": 2.0}, {"name": "selkd", "epsilon": 2.0, "gamma": 0.4}]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=["kd", "selkd"])
+def test_the_stepper_moves_its_network_along_the_gradient_of_the_outer_loss(
+    workspace: Workspace, objective: Any
+) -> None:
+    """Against double back-propagation through the whole step, weights of the objective included."""
+    setup = prepared(config(TGEO, objective, student={"model": "resnet8"}), workspace)
+    loop, stepper, compared = prepared_step(setup)
+    policy, eta, before = weighing(setup).policy, 0.2, omega(setup)
+    expected = torch.autograd.grad(_outer_loss(stepper, compared(), eta), list(policy.parameters()))
+    stepper.learner = torch.optim.SGD(policy.parameters(), 1.0)  # pyright: ignore[reportAttributeAccessIssue]
+    stepper.add(compared())
+    assert all(p.grad is None for p in policy.parameters())
+    stepper.update(eta)
+    for start, now, slope in zip(before, policy.parameters(), expected, strict=True):
+        torch.testing.assert_close(start - now.detach(), slope, rtol=1e-7, atol=1e-8 * float(slope.abs().max()))
+    assert all(p.grad is None for p in loop.model.parameters())
+
+
+def _outer_loss(stepper: UnrolledStepper, compared: Compared, eta: float) -> Tensor:
+    outer, batch = stepper.outer, compared.batch
+    theta = {name: value.detach().requires_grad_() for name, value in outer.forward.parameters().items()}
+    weights = stepper.weighing.weights(compared)
+    terms = outer.compare(batch, outer.forward.at(theta, batch))
+    inner = torch.stack([compared.constants[n] * (weights[n] * term).sum() for n, term in terms.items()]).sum()
+    slopes = torch.autograd.grad(inner / batch.size, list(theta.values()), create_graph=True)
+    moved: Parameters = {n: value - eta * s for (n, value), s in zip(theta.items(), slopes, strict=True)}
+    ahead = outer.batch(0)
+    view = View(outer.forward.at(moved, ahead), ahead.targets, size=ahead.size)
+    return outer.objective.truth_term(view).mean()
+
+
+def test_an_outer_loss_without_a_slope_teaches_nothing(workspace: Workspace) -> None:
+    setup = prepared(config(TGEO), workspace)
+    loop, stepper, compared = prepared_step(setup)
+    loop.outer.labels.zero_()  # pyright: ignore[reportOptionalMemberAccess]
+    with torch.no_grad():
+        list(loop.model.parameters())[-1].copy_(torch.tensor([1e6, -1e6]))
+    before = omega(setup)
+    stepper.add(compared())
+    stepper.update(1e-3)
+    assert same(omega(setup), before)
+
+
+@pytest.mark.parametrize(("rows", "outer_rows", "batches"), [(6, 4, 1), (6, 2, 3), (6, 99, 1)])
+def test_outer_batches_are_whole_and_go_round(workspace: Workspace, rows: int, outer_rows: int, batches: int) -> None:
+    _, stepper, _ = prepared_step(prepared(config({**TGEO, "outer_rows": outer_rows}), workspace))
+    found = [stepper.outer.batch(update) for update in range(2 * batches)]
+    assert {len(batch.ids) for batch in found} == {min(outer_rows, rows)}
+    first, second = (torch.cat([b.ids for b in part]) for part in (found[:batches], found[batches:]))
+    assert first.unique().numel() == len(first)
+    assert not torch.equal(first, second)
+
+
+def test_mixed_precision_keeps_the_network_in_float32(workspace: Workspace) -> None:
+    setup = prepared(config(TGEO, student={"model": "resnet8"}, precision="bf16", epochs=1), workspace)
+    before = omega(setup)
+    trained(setup)
+    assert not same(omega(setup), before)
+    assert {p.dtype for p in omega(setup)} == {torch.float32}
+    assert all(p.isfinite().all() for p in omega(setup))
+
+
+def test_a_step_that_is_not_finite_names_its_rows(workspace: Workspace) -> None:
+    settings = config(TGEO, optimiser={"lr": 1e200}, schedule={"name": "constant"})
+    setup = prepared(settings, workspace)
+    with pytest.raises(UserError, match=r"training stopped: .* at step \d+ .*rows \d+, \d+"):
+        trained(setup)
+
+
+def test_the_record_has_the_ratios_of_every_epoch(workspace: Workspace) -> None:
+    found = train(config(TGEO, precision="float32"), workspace)
+    assert {"ratio/mean", "ratio/min", "ratio/max", "ratio/right", "ratio/wrong"} <= set(found.history.columns)
+    assert all(found.history["ratio/min"].to_numpy() <= found.history["ratio/mean"].to_numpy())
+    ratios = pd.read_parquet(found.folder / "ratios.parquet")
+    assert list(ratios.columns) == ["epoch", "teacher", "gap", "ratio", "rows"]
+    by_epoch = [int(ratios.loc[ratios["epoch"] == epoch + 1, "rows"].sum()) for epoch in range(EPOCHS)]
+    assert by_epoch == [24] * EPOCHS
+    assert set(ratios["teacher"]) <= {"right", "wrong"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data": {"outer": 0.0}}, "data.outer: weighting.policy 'tgeo' is fitted on rows of its own"),
+        ({"training": {"accumulate": 2}}, "training.accumulate: weighting.policy 'tgeo' learns from steps of one"),
+        ({"objective": {"name": "kd", "gamma": 0}}, "objective.gamma: 0 leaves weighting.policy 'tgeo' nothing to mix"),
+    ],
+)
+def test_what_cannot_learn_is_refused(changes: dict[str, Any], told: str) -> None:
+    good = {"data": {"outer": 0.1}, "teacher": "t", "objective": "kd", "weighting": "tgeo"}
+    with pytest.raises(ValueError, match=told):
+        RunConfig.model_validate(good | changes)
