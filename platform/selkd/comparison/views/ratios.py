@@ -9,10 +9,12 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from selkd.comparison import style
 from selkd.comparison.result import Comparison
+from selkd.comparison.tables import Column, Frame
 from selkd.comparison.views import shown
 from selkd.comparison.views.files import parquet
 from selkd.comparison.views.view import CannotShow, Drawn, View
@@ -27,7 +29,7 @@ FIELDS = ["level", "n", "teacher", "gap", "epoch", "ratio", "rows", "share"]
 PLACE = ["level", "teacher", "gap", "epoch"]
 
 
-def numbers(comparison: Comparison) -> pd.DataFrame:
+def numbers(comparison: Comparison) -> Frame:
     """A row a level, kind of rows, epoch and bin of ratios (`ratio` is its least), pooled over the first group's
     students: how many rows had such a ratio, and their share of all rows of the kind in the epoch."""
     students = shown.read(comparison, shown.levels(comparison)[:MOST_LEVELS], MOST_READ)
@@ -40,19 +42,18 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
             parts.append(pd.concat(known).assign(level=level, n=len(known)))
     if not parts:
         raise CannotShow("no shown student weighed labels against a teacher row by row.")
-    found = pd.concat(parts, ignore_index=True)
+    found: Frame = pd.concat(parts, ignore_index=True)
     found["ratio"] = found["ratio"].astype(float).round(2)
     found["gap"] = np.where(found["gap"].astype(float).round(2) >= LARGE, "large", "small")
     found = found.groupby(["level", "n", *PLACE[1:], "ratio"], sort=False, as_index=False)["rows"].sum()
     found["share"] = found["rows"] / found.groupby(PLACE)["rows"].transform("sum")
     order = list(dict.fromkeys(found["level"]))
     found = found.sort_values([*PLACE[1:], "ratio"], kind="stable")
-    return found.sort_values("level", key=lambda names: names.map(order.index), kind="stable")[FIELDS].reset_index(
-        drop=True
-    )
+    found = found.sort_values("level", key=lambda names: names.map(order.index), kind="stable")
+    return found[FIELDS].reset_index(drop=True)
 
 
-def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
+def draw(comparison: Comparison, numbers: Frame) -> Drawn:
     """A row of panels a level, a column a kind of rows; the line is the mean."""
     levels = list(dict.fromkeys(numbers["level"]))[:MOST_DRAWN]
     figure = style.figure(style.PAGE, 1.15 * len(levels) + 0.7)
@@ -66,7 +67,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
         style.label(row[0], y="\n".join(wrap(style.name(level, 2 * LINE), LINE)))
     for axes in grid[-1]:
         style.label(axes, x="epoch")
-    assert image is not None, "every row is of some kind"
+    assert image is not None, "every row is of one kind"
     bar = figure.colorbar(image, ax=grid.ravel().tolist(), fraction=0.03, pad=0.01, ticks=[0, 0.1, 0.3, 0.6, 1])
     bar.ax.set_yticklabels(["0", "10", "30", "60", "100"])
     bar.ax.tick_params(labelsize=style.SMALL)
@@ -77,7 +78,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
     return Drawn(style.finished(figure), _alt(comparison, numbers, levels))
 
 
-def _heat(axes: style.Axes, mine: pd.DataFrame, last: int) -> object | None:
+def _heat(axes: style.Axes, mine: Frame, last: int) -> AxesImage | None:
     """Epochs across, ratios upwards; nothing where there are no such rows."""
     axes.set(xlim=(0.5, last + 0.5), ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.tick_params(labelsize=style.SMALL, length=2)
@@ -96,13 +97,13 @@ def _heat(axes: style.Axes, mine: pd.DataFrame, last: int) -> object | None:
     )  # fmt: skip
 
 
-def _means(mine: pd.DataFrame, by: str) -> pd.Series:
+def _means(mine: Frame, by: str) -> Column:
     """Mean ratio, every row at the middle of its bin."""
     total = ((mine["ratio"] + 0.5 / BINS) * mine["rows"]).groupby(mine[by]).sum()
     return total / mine.groupby(by)["rows"].sum()
 
 
-def _alt(comparison: Comparison, numbers: pd.DataFrame, levels: list[str]) -> str:
+def _alt(comparison: Comparison, numbers: Frame, levels: list[str]) -> str:
     told = []
     for level in levels:
         mine = shown.where(numbers, level=level)
