@@ -49,9 +49,8 @@ def numbers(comparison: Comparison) -> Frame:
     found["share"] = found["rows"] / found.groupby(PLACE)["rows"].transform("sum")
     order = list(dict.fromkeys(found["level"]))
     found = found.sort_values([*PLACE[1:], "ratio"], kind="stable")
-    return found.sort_values("level", key=lambda names: names.map(order.index), kind="stable")[FIELDS].reset_index(
-        drop=True
-    )
+    found = found.sort_values("level", key=lambda names: names.map(order.index), kind="stable")
+    return found[FIELDS].reset_index(drop=True)
 
 
 def draw(comparison: Comparison, numbers: Frame) -> Drawn:
@@ -68,7 +67,7 @@ def draw(comparison: Comparison, numbers: Frame) -> Drawn:
         style.label(row[0], y="\n".join(wrap(style.name(level, 2 * LINE), LINE)))
     for axes in grid[-1]:
         style.label(axes, x="epoch")
-    assert image is not None, "every row is of some kind"
+    assert image is not None, "every row is of one kind"
     bar = figure.colorbar(image, ax=grid.ravel().tolist(), fraction=0.03, pad=0.01, ticks=[0, 0.1, 0.3, 0.6, 1])
     bar.ax.set_yticklabels(["0", "10", "30", "60", "100"])
     bar.ax.tick_params(labelsize=style.SMALL)
