@@ -17,10 +17,16 @@ LAYERS = {
     "objectives": {"transport"},
     "semantics": {"transport"},
     "selection": {"data", "transport"},
-    "config": {"data", "models", "objectives", "selection", "semantics", "training.optimisers", "training.schedules"},
+    "weighting": {"data", "selection"},
+    "config": {
+        *("data", "models", "objectives", "selection", "semantics", "weighting"),
+        *("training.optimisers", "training.schedules"),
+    },
     "tracking": {"data", "models"},
     "comparison": {"data", "models", "tracking", "transport", "config.load", "config.workspace"},
-    "training": {"transport", "data", "models", "objectives", "selection", "semantics", "config", "tracking"},
+    "training": {
+        *("transport", "data", "models", "objectives", "selection", "semantics", "weighting", "config", "tracking")
+    },
     "reproduction": {"data", "models", "config", "tracking", "training", "recorded"},
     "promotion": {"data", "models", "config", "tracking", "recorded"},
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},

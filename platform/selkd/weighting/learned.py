@@ -37,7 +37,7 @@ class LearnedSettings(WeightingSettings):
         default=False, description="Keep weights within 0.01 and 0.99, and the network's gradient within norm 1."
     )
     layers: int = Field(
-        default=2, ge=1, le=5, description="Layers of the network.", json_schema_extra={"search": [1, 3]}
+        default=2, ge=1, le=5, description="Layers of the network.", json_schema_extra={"search": [2, 3]}
     )
     dim: int = Field(default=128, ge=1, description="Width of the network.", json_schema_extra={"search": [16, 256]})
 
