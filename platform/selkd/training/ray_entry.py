@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -38,6 +39,8 @@ ENVIRONMENT = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "5",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # what Tune would save is never read
 }
+PATIENCE = 10.0
+"""Seconds in which a killed process must be gone."""
 EXPECTED = {**KINDS, "cannot write": CannotWrite, "refused": UserError}
 
 
@@ -67,9 +70,19 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
     try:
         yield ray
     finally:
-        ray.shutdown()
+        _shut_down(ray)
         if "dashboard_port" in size:
             del os.environ["RAY_API_SERVER_ADDRESS"]
+
+
+def _shut_down(ray: Any) -> None:
+    """End our cluster and wait for its processes, which Ray itself only kills: what nobody waits for is a zombie."""
+    node = ray._private.worker._global_node
+    processes = [info.process for infos in (node.all_processes.values() if node else ()) for info in infos]
+    ray.shutdown()
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
 
 
 def _free_port() -> int:
