@@ -32,7 +32,7 @@ def test_students_become_a_page_with_figures_and_tables(workspace: Workspace, se
 
     code, _, err = selkd.run("report", "objectives", "--output", tmp_path / "report")
     assert code == 2
-    assert "objective.name (kd and selkd)" in err
+    assert "--by objective.name  (2: kd and selkd)" in err
     assert not (tmp_path / "report").exists()
 
     code, out, err = selkd.run(

@@ -39,7 +39,7 @@ By = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help="What is compared, such as `objective.name`, or several keys joined by `+`; or what the studies declare.",
+        help="What is compared, such as `objective.name`, or keys joined by `+`. Default: what the studies declare.",
     ),
 ]
 Metric = Annotated[

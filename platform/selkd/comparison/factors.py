@@ -67,13 +67,14 @@ def _resolve(records: Records, given: str, place: str) -> str:
 
 
 def factors(records: Records) -> Frame:
-    """The keys that a question can be about: key, levels (how many) and values."""
-    found = labels(records, records.trials.index).drop(columns=[SEED, SPLIT], errors="ignore")
+    """The keys that a question can be about, most levels first: key, levels (how many) and values."""
+    table = labels(records, records.trials.index).drop(columns=[SEED, SPLIT], errors="ignore")
     rows = []
-    for key in found:
-        values = [value for value in dict.fromkeys(found[key]) if value != ABSENT]
+    for key in table:
+        values = [value for value in dict.fromkeys(table[key]) if value != ABSENT]
         rows.append({"key": key, "levels": len(values), "values": listed(in_order(values))})
-    return pd.DataFrame(rows, columns=["key", "levels", "values"])
+    found = pd.DataFrame(rows, columns=["key", "levels", "values"])
+    return found.sort_values("levels", ascending=False, kind="stable", ignore_index=True)
 
 
 def in_order(values: Sequence[str]) -> list[str]:

@@ -184,6 +184,7 @@ def _by_group(lines: Iterable[list[str]], end: int | None = None) -> dict[str, l
 
 
 def several(comparison: "Comparison") -> bool:
+    """Whether levels are compared within groups, such as tasks, of which a reader must hear."""
     return len(set(comparison.levels["group"])) > 1
 
 

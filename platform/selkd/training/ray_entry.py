@@ -76,7 +76,7 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
 
 
 def _shut_down(ray: Any) -> None:
-    """End our cluster and wait for its processes, which Ray itself only kills: what nobody waits for is a zombie."""
+    """End our cluster and wait for its processes: Ray waits a second for each, and one it forgets becomes a zombie."""
     node = ray._private.worker._global_node
     processes = [info.process for infos in (node.all_processes.values() if node else ()) for info in infos]
     ray.shutdown()
