@@ -10,8 +10,9 @@ from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import Study, past_of
+from selkd.sweeps.studies import Study, past_of, readable
 from selkd.tracking import StudyRecord
+from selkd.tracking.record import LEDGER
 
 ACCURACY, LOSS, SIZE = "validation/accuracy", "validation/nll", "cost/parameters"
 RESULTS = [(0.5, 0.3, 100.0), (0.9, 0.2, 300.0), (0.7, 0.1, 200.0), (0.6, 0.4, 400.0)]
@@ -97,3 +98,22 @@ def test_a_warm_start_that_can_tell_nothing_is_refused(
     changed()
     with pytest.raises(UserError, match=r"warm_start: .*'small'.* judged by validation/accuracy.*gain/accuracy"):
         past_of("small", Workspace(tmp_path), space(**changes))
+
+
+def test_a_study_of_another_version_hides_no_other(changed: Any, tmp_path: Path) -> None:
+    study = changed(seed=1)
+    workspace = Workspace(tmp_path)
+    old = StudyRecord(workspace.studies / "old")
+    old.begin("old", {**study.state.space, "name": "old", "sampling": "random"}, {})
+    damaged = workspace.studies / "damaged" / LEDGER
+    damaged.parent.mkdir()
+    damaged.write_bytes((study.folder / LEDGER).read_bytes().replace(b"small", b"large"))
+
+    found, broken = readable(workspace)
+    assert [one.name for one in found] == ["small"]
+    assert broken.keys() == {"old", "damaged"}
+    assert "study old: sampling: unknown key" in broken["old"]
+    assert f"remove {old.folder}" in broken["old"]
+    assert f"{damaged}, line 2: damaged" in broken["damaged"]
+    with pytest.raises(UserError, match="Another version of selkd made it"):
+        Study.read("old", workspace).best()

@@ -18,11 +18,11 @@ BEST = 5  # candidates that are shown
 def studies(json: show.Json = False) -> None:
     """List the studies of the workspace, the one that changed last first."""
     from selkd.config import Workspace
-    from selkd.sweeps.studies import Study, names
+    from selkd.sweeps.studies import readable
 
-    workspace = Workspace.default()
-    found = [Study.read(name, workspace) for name in names(workspace)]
-    found.sort(key=lambda study: -study.state.changed_at)
+    found, broken = readable(Workspace.default())
+    for reason in broken.values():
+        show.note(f"skipped: {reason}")
     if json:
         show.print_json([_listed(study) for study in found])
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from selkd.config import Workspace
+from selkd.config import Workspace, validate
 from selkd.errors import Busy, CannotWrite, UserError, nearest
 from selkd.files import holding
 from selkd.sweeps import goals
@@ -47,7 +47,11 @@ class Study:
 
     @cached_property
     def space(self) -> SearchSpace:
-        return SearchSpace.model_validate(self.state.space)
+        try:
+            return validate(SearchSpace, self.state.space, f"study {self.name}")
+        except UserError as error:
+            remedy = f"Another version of selkd made it: use that one, or remove {self.folder}."
+            raise UserError(f"{error}\n{remedy}") from None
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -136,6 +140,19 @@ def ranked(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidat
 
 def names(workspace: Workspace) -> list[str]:
     return sorted(path.parent.name for path in workspace.studies.glob(f"*/{LEDGER}"))
+
+
+def readable(workspace: Workspace) -> tuple[list[Study], dict[str, str]]:
+    """Every study of the workspace, the one that changed last first, and why others cannot be read."""
+    found, broken = [], {}
+    for name in names(workspace):
+        try:
+            study = Study.read(name, workspace)
+            _ = study.space  # what another version wrote is found now, not by who uses it
+            found.append(study)
+        except UserError as error:
+            broken[name] = str(error)
+    return sorted(found, key=lambda study: -study.state.changed_at), broken
 
 
 def driven(folder: Path) -> bool:
