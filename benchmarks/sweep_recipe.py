@@ -1,9 +1,9 @@
 """A whole study by the plain recipe, and what each part of it costs against ours.
 
-The recipe is what Ray's pages suggest: OptunaSearch, a Train group for each trial (with the resources that keep it from
-waiting for itself, and the dashboard that frees what stopped trials leave), the teacher in every step, and
-MLflowLoggerCallback. Then one part after another becomes ours: training inside reused actors, stored outputs of the
-teacher, the ledger and its courier. All sides train the same number of equal students; whole processes are timed.
+The recipe is what Ray's pages suggest: OptunaSearch, a Train group for each trial (with the resources, the dashboard
+and the wait at its end without which it stands still), the teacher in every step, and MLflowLoggerCallback. Then one
+part after another becomes ours: training inside reused actors, stored outputs of the teacher, the ledger and its
+courier. All sides train the same number of equal students; whole processes are timed.
 """
 
 import os
@@ -112,15 +112,23 @@ def _group(settings: dict[str, Any], proposed: dict[str, Any]) -> None:
     from ray.tune.integration.ray_train import TuneReportCallback
 
     name = f"train-{tune.get_context().get_trial_id()}"
+    reports = TuneReportCallback()
     TorchTrainer(
         partial(_grouped, settings),
         train_loop_config=proposed,
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
-        run_config=ray.train.RunConfig(
-            name=name, storage_path=f"{settings['workspace']}/train", callbacks=[TuneReportCallback()]
-        ),
+        run_config=ray.train.RunConfig(name=name, storage_path=f"{settings['workspace']}/train", callbacks=[reports]),
     ).fit()
+    _let_them_arrive(reports)
+
+
+def _let_them_arrive(reports: Any) -> None:
+    """Without this the recipe stands still for ever: a trial that ends with a report on its way to Tune fills the queue
+    of length one from which the same thread of Ray would read."""
+    while not reports._training_actor_item_queue.empty():
+        time.sleep(0.05)
+    time.sleep(0.5)
 
 
 def _grouped(settings: dict[str, Any], proposed: dict[str, Any]) -> None:
