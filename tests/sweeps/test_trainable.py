@@ -71,7 +71,16 @@ def test_a_stopped_study_pauses_its_students_and_they_go_on(begin: Begin, tmp_pa
     assert record(tmp_path).progress == (1, 4)
     (tmp_path / "stop").unlink()
     assert begin().next()["outcome"] == "finished"
-    assert len(record(tmp_path).history()) == 4
+    trained = [event["step"] for event in record(tmp_path).ledger.events() if event["event"] == "log"]
+    assert trained == [1, 2, 3, 4], "no epoch is trained twice"
+
+
+def test_a_milestone_that_nobody_heard_of_is_told_later_with_its_own_value(begin: Begin, tmp_path: Path) -> None:
+    before = begin(milestones=[0.5])
+    unheard = before.next()
+    before.end()
+    assert begin(milestones=[0.5]).next() == unheard
+    assert record(tmp_path).progress == (3, 4)
 
 
 def test_a_fault_of_the_students_own_is_its_outcome(begin: Begin) -> None:

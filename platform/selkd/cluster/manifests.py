@@ -21,6 +21,13 @@ KEPT = 600
 SCHEDULED = 1800
 """Seconds in which all pods must have found nodes."""
 DASHBOARD, AGENT = 8265, 52365
+NOTICE = 25
+"""Seconds that students have when their pod ends; clouds announce a preemption 30 s before."""
+LEAVE = (
+    *("sh", "-lc", f'ray drain-node "$@"; sleep {NOTICE}', "leave"),
+    *("--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "its pod ends"),
+    *("--deadline-remaining-seconds", str(NOTICE)),
+)
 
 Manifest = dict[str, Any]
 
@@ -101,6 +108,11 @@ def _workers(name: str, nodes: Nodes, job: Job) -> Manifest:
             [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
             "Clouds keep other pods off nodes with GPUs by this taint.",
         )
+    [container] = pod["containers"]
+    container["lifecycle"] = Noted(
+        {"preStop": {"exec": {"command": list(LEAVE)}}},
+        "Before the node goes: students end their epoch, save, and go on elsewhere.",
+    )
     return {
         "groupName": name,
         "replicas": nodes.workers,
@@ -136,7 +148,7 @@ def _pod(name: str, job: Job, place: Place, port: int, health: str) -> Manifest:
     }
     return {
         "restartPolicy": Noted("Never", "A node that died is another node when it comes back."),
-        "terminationGracePeriodSeconds": Noted(60, "A preempted student saves its checkpoint."),
+        "terminationGracePeriodSeconds": Noted(60, f"{NOTICE} s for students to leave, and time for Ray to end."),
         "securityContext": _AS_USER,
         "containers": [container],
         "volumes": [

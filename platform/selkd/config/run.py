@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -163,7 +163,18 @@ class WorkerSettings(Settings):
     gpus: float = Field(
         default=1, gt=0, description="GPUs that Ray reserves a worker on cuda; several workers may share one."
     )
+    least: int | None = Field(
+        default=None,
+        ge=1,
+        description="Begin, or go on after a node was lost, with as few workers as this; null waits for all of them.",
+    )
     retries: int = Field(default=3, ge=0, description="How often a lost worker is replaced before the run fails.")
+
+    @model_validator(mode="after")
+    def _least_of_count(self) -> Self:
+        if self.least is not None and self.least > self.count:
+            raise ValueError(f"least: {self.least} is more than count ({self.count}). Lower it.")
+        return self
 
 
 class SelectionSettings(Settings):

@@ -5,9 +5,11 @@ leaves its training in good order, and the actor, its files and its workers are 
 """
 
 import errno
+import math
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from ray import tune
 from selkd.config import RunConfig, Workspace
 from selkd.errors import Busy, CannotWrite, UserError
 from selkd.sweeps import goals
-from selkd.training.ending import Paused, StoppedEarly
+from selkd.sweeps.lookout import Lookout
+from selkd.tracking import TrialRecord
+from selkd.training.ending import Moved, Paused, StoppedEarly
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, train
 
@@ -68,6 +72,7 @@ class _Training:
         self._results: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
         self._turn = threading.Semaphore(0)
         self._ending = False
+        self._lookout = Lookout()
         self._thread = threading.Thread(target=self._work, name=self._config.key, daemon=True)
         self._thread.start()
 
@@ -100,7 +105,7 @@ class _Training:
                 recording=self._recording,
                 patience=PATIENCE,
             )
-        except Busy as error:
+        except (Busy, Moved) as error:
             return error
         except OSError as error:
             if error.errno in FULL:
@@ -121,11 +126,20 @@ class _Training:
         reached = [milestone for milestone in self._milestones if milestone <= share + 1e-9]
         if not self._ending and reached and share < 1:
             self._milestones = [milestone for milestone in self._milestones if milestone > reached[-1]]
-            value = goals.value(self._metric, self._target, epoch.metrics, {})
+            value = goals.value(self._metric, self._target, self._metrics_at(reached[-1], epoch), {})
             self._results.put({"share": reached[-1], "value": value, "done": False})
             self._turn.acquire()
         if self._ending or self._stop.exists():
             raise Paused("its study was stopped; resuming the study goes on")
+        self._lookout.look()
+
+    def _metrics_at(self, milestone: float, epoch: Epoch) -> Mapping[str, float]:
+        """Those of the milestone's own epoch, which is an earlier one where training was killed before it was heard."""
+        own = math.ceil(milestone * epoch.epochs - 1e-9)
+        if own >= epoch.epoch:
+            return epoch.metrics
+        history = TrialRecord(self._workspace.runs / self._config.key).history()
+        return {str(name): value for name, value in history.loc[own].items()}
 
 
 def _ended(outcome: str, reason: str | None) -> Result:

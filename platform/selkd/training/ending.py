@@ -15,6 +15,10 @@ class Paused(Exception):
     """Training ends here, and may go on later. The message says why."""
 
 
+class Moved(Exception):
+    """Training ends here, and is to go on at once on another node. The message says why."""
+
+
 KINDS: dict[str, type[Exception]] = {"stopped early": StoppedEarly, "paused": Paused}
 
 

@@ -64,8 +64,16 @@ class Loop:
     def forward(self) -> Forward:
         return Forward(self.model, self.keys, self.seed)
 
-    def fit(self, checkpoints: Checkpoints | None, report: Callable[[Epoch], None] = lambda _: None) -> None:
-        """Train from the last checkpoint, or from the start, to the end."""
+    def fit(
+        self,
+        checkpoints: Checkpoints | None,
+        report: Callable[[Epoch], None] = lambda _: None,
+        then: Callable[[Epoch], None] = lambda _: None,
+    ) -> None:
+        """Train from the last checkpoint, or from the start, to the end.
+
+        Of every epoch `report` hears before its checkpoint is written, and `then` afterwards: there it may be ended.
+        """
         trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
         stepper = self._stepper(trained, optimiser)
@@ -95,6 +103,7 @@ class Loop:
             }  # fmt: skip
             reached = Epoch(epoch + 1, epochs, step, metrics)
             self.workers.lead(partial(_keep, checkpoints, state, reached, better, report))
+            self.workers.lead(partial(then, reached))
 
     def _stepper(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> PlainStepper:
         parameters = list(trained.parameters())

@@ -111,11 +111,11 @@ def train_with_ray(
         from ray.train.torch import TorchConfig, TorchTrainer
 
         on_gpu = wants_gpu(config, [node["Resources"] for node in running.nodes() if node["Alive"]])
-        gpus = running.cluster_resources().get("GPU", 0)
-        if on_gpu and workers.count * workers.gpus > gpus:
+        gpus, least = running.cluster_resources().get("GPU", 0), workers.least or workers.count
+        if on_gpu and least * workers.gpus > gpus:
             raise UserError(
-                f"workers: {workers.count} workers of {workers.gpus:g} GPUs are more than the {gpus:g} there are. "
-                "Lower workers.count or workers.gpus."
+                f"workers: {least} workers of {workers.gpus:g} GPUs are more than the {gpus:g} there are. "
+                "Lower workers.count, workers.least or workers.gpus."
             )
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
         folder = workspace.runs / config.key
@@ -130,7 +130,11 @@ def train_with_ray(
             _loop,
             train_loop_config=settings,
             torch_config=TorchConfig(backend="nccl" if on_gpu and workers.gpus >= 1 else "gloo"),
-            scaling_config=ScalingConfig(num_workers=workers.count, use_gpu=on_gpu, resources_per_worker=resources),
+            scaling_config=ScalingConfig(
+                num_workers=(least, workers.count) if workers.least else workers.count,
+                use_gpu=on_gpu,
+                resources_per_worker=resources,
+            ),
             run_config=RayRunConfig(
                 name=f"{config.key}-{os.getpid()}-{time.time_ns()}",
                 storage_path=str(storage),

@@ -17,7 +17,7 @@ from selkd.models.classifier import Classifier
 from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_uri
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
-from selkd.training.ending import Paused, StoppedEarly, forget, obey
+from selkd.training.ending import Moved, Paused, StoppedEarly, forget, obey
 from selkd.training.evaluation import SCORES, scored
 from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
@@ -127,7 +127,7 @@ def work(
             lambda: record.begin(config.key, config.name, settings, _tags(setup) | dict(recording.tags), begun)
         )
         if not workers.first:
-            conclude(setup, _trained(setup, on_epoch), record, recording.figures)
+            conclude(setup, _trained(setup), record, recording.figures)
             return
         courier = Courier(tracking_uri(workspace.root), config.experiment) if recording.deliver else None
 
@@ -138,12 +138,14 @@ def work(
             record.log(epoch.epoch, epoch.metrics, epoch.epochs)
             if courier is not None:
                 courier.poke(record.folder)
+
+        def then(epoch: Epoch) -> None:
             on_epoch(epoch)
             obey(record.folder)
 
         try:
             with ended_in(record):
-                conclude(setup, _trained(setup, report), record, recording.figures)
+                conclude(setup, _trained(setup, report, then), record, recording.figures)
         finally:
             if courier is not None:
                 courier.poke(record.folder)
@@ -193,7 +195,7 @@ def ended_in(record: TrialRecord) -> Iterator[None]:
             match error:
                 case StoppedEarly():
                     record.finish("pruned", {}, str(error))
-                case Paused():
+                case Paused() | Moved():
                     record.finish("stopped", {}, str(error))
                 case KeyboardInterrupt():
                     record.finish("stopped", {}, "interrupted; the same command resumes")
@@ -210,7 +212,13 @@ def fit(
     return setup, _trained(setup, report, keep=keep)
 
 
-def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True) -> Classifier:
+def _trained(
+    setup: Setup,
+    report: Callable[[Epoch], None] = lambda _: None,
+    then: Callable[[Epoch], None] = lambda _: None,
+    *,
+    keep: bool = True,
+) -> Classifier:
     config, validation = setup.config, setup.splits.validation
     assert keep or config.training.keep == "last", "the best epoch is found in a checkpoint"
     batches = setup.batches()
@@ -235,7 +243,7 @@ def _trained(setup: Setup, report: Callable[[Epoch], None], *, keep: bool = True
         outer=setup.outer_batches(),
     )
     checkpoints = Checkpoints(setup.workspace.runs / config.key / "checkpoints") if keep else None
-    loop.fit(checkpoints, report)
+    loop.fit(checkpoints, report, then)
     if checkpoints is not None and config.training.keep == "best":
         best = checkpoints.best()
         if best is None:

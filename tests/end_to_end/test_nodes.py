@@ -1,0 +1,165 @@
+"""Several real nodes on this machine: what goes on when some are lost, and that it gives what would have been."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from selkd.cluster.manifests import LEAVE
+from selkd.config import RunConfig, Workspace
+from selkd.sweeps.run import sweep
+from selkd.sweeps.studies import Study
+from selkd.tracking import StudyRecord, TrialRecord
+from selkd.training.ray_entry import ENVIRONMENT
+from selkd.training.run import Trained, train
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 40
+STUDENT: dict[str, Any] = {
+    "name": "student",
+    "data": {"rows_per_category": 30, "augment": {"crop": 1}},
+    "task": {"categories": ["three", "five", "eight"], "mode": "open"},
+    "teacher": "teacher",
+    "student": {"model": "cnn", "width": 4},
+    "objective": {"name": "selkd", "epsilon": 2.0},
+    "training": {"epochs": EPOCHS, "batch_size": 32, "keep": "last", "precision": "float64"},
+    "workers": {"device": "cpu"},
+}
+SPACE: dict[str, Any] = {
+    "name": "study",
+    "base": {**STUDENT, "training": {"epochs": 60, "batch_size": 16}},
+    "search": {"objective.epsilon": {"log": [0.5, 8.0]}},
+    "metrics": {"validation/balanced": "maximise"},
+    "budget": {"candidates": 4},
+    "sampler": "random",
+}
+
+
+class Nodes:
+    """A cluster whose nodes of one CPU come and go."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+
+    def add(self) -> Any:
+        return self.cluster.add_node(num_cpus=1)
+
+    def kill(self, node: Any) -> None:
+        """As a machine dies: at once, and without a word."""
+        self.cluster.remove_node(node, allow_graceful=False)
+
+    def preempt(self, node: Any) -> None:
+        """What the hook of its pod does, and then its end."""
+        [shell, _, script, *rest] = LEAVE
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        which = ["--address", self.cluster.address, "--node-id", node.node_id]
+        command = [shell, "-c", script, *rest, *which]
+        subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, "PATH": path})
+        self.kill(node)
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    import ray
+
+    nodes = Nodes()
+    ray.init(nodes.cluster.address, log_to_driver=False, logging_level=40)
+    yield nodes
+    ray.shutdown()
+    nodes.cluster.shutdown()
+
+
+def test_training_goes_on_with_fewer_workers_and_gives_the_same_student(nodes: Nodes, workspace: Workspace) -> None:
+    nodes.add()
+    lent = nodes.add()
+    sizes: dict[int, int] = {}
+
+    def hear(epoch: Any) -> None:
+        if 5 in sizes and len(sizes) == 1:
+            nodes.kill(lent)
+        sizes[epoch.epoch] = len(processes("RayTrainWorker"))
+
+    config = RunConfig.model_validate(STUDENT | {"workers": {"device": "cpu", "count": 2, "least": 1}})
+    fewer = train(config, workspace, on_epoch=hear)
+    assert sizes[EPOCHS] == 1 < max(sizes.values()) == 2
+    assert list(fewer.history.index) == list(range(1, EPOCHS + 1))
+    one = train(RunConfig.model_validate(STUDENT), workspace, fresh=True)
+    assert gap(one, fewer) <= 1e-9
+
+
+@pytest.fixture(scope="module")
+def undisturbed(taught: Workspace) -> Any:
+    """The table of the study that nobody disturbs, from a cluster of its own."""
+    return told(sweep(SPACE, taught))
+
+
+@pytest.mark.parametrize("how", ["kill", "preempt"])
+def test_a_study_loses_a_node_and_gains_another(
+    how: str, undisturbed: Any, nodes: Nodes, workspace: Workspace, waiting: Callable[..., Any]
+) -> None:
+    nodes.add()
+    going = nodes.add()
+    workers: list[int] = []
+
+    def strike() -> None:
+        waiting(lambda: len(list(workspace.runs.glob("*/checkpoints/index.json"))) == 2)
+        getattr(nodes, how)(going)
+        nodes.add()
+        workers.append(len(list(workspace.runs.glob("*/student"))))
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    study = sweep(SPACE, workspace)
+    thread.join()
+    assert workers[0] < 4, "the node went while students trained"
+    assert told(study) == undisturbed
+    assert set(ends(study).values()) == {1}
+    lost = [e for e in StudyRecord(study.folder).ledger.events() if e["event"] == "lose"]
+    assert len(lost) == 1
+    if how == "preempt":
+        assert "about to go" in lost[0]["reason"]
+        for key in study.state.trials:
+            logged = [e["step"] for e in TrialRecord(workspace.runs / key).ledger.events() if e["event"] == "log"]
+            assert logged == list(range(1, 61)), "a preempted student saved its epoch before it moved"
+
+
+def told(study: Study) -> list[Any]:
+    """Candidates, seeds and metrics of a finished study."""
+    assert study.status == "finished"
+    table = study.trials().drop(columns=["key", "seconds", "reason"])
+    return table.sort_values(["candidate", "seed"]).to_dict("records")
+
+
+def ends(study: Study) -> Counter[str]:
+    """How often each trial is said to have ended."""
+    events = StudyRecord(study.folder).ledger.events()
+    return Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
+
+
+def gap(one: Trained, other: Trained) -> float:
+    """Largest relative difference of any parameter."""
+    a, b = (load_file(t.student / "weights.safetensors") for t in (one, other))
+    return max(float((a[n] - b[n]).abs().max() / a[n].abs().max().clamp(min=1e-12)) for n in a)
+
+
+def processes(title: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if title in process.cmdline()[0]:
+                found.append(process)
+    return found
