@@ -1,6 +1,7 @@
 """Ranking the teachers of a repository for a task: order, what is spent, what is kept, and the command."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_several_processes_give_the_ranking_that_one_gives(
     path.write_text(json.dumps(TASK))
     command.rank(path, cpus=2, json=True)
     several = json.loads(capsys.readouterr().out)["teachers"]
-    for folder in workspace.evidence.glob("*/logits.npy"):
-        folder.unlink()
+    for logits in workspace.evidence.glob("*/logits.npy"):
+        shutil.rmtree(logits.parent)
     command.rank(path, json=True)
     assert json.loads(capsys.readouterr().out)["teachers"] == several

@@ -1,6 +1,7 @@
 """Several real nodes on this machine: what goes on when some are lost, and that it gives what would have been."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -43,6 +44,13 @@ SPACE: dict[str, Any] = {
     "budget": {"candidates": 4},
     "sampler": "random",
 }
+DRIVER = """
+import json, sys
+from pathlib import Path
+from selkd.config import Workspace
+from selkd.sweeps.run import sweep
+sweep(json.loads(sys.argv[1]), Workspace(Path(sys.argv[2])))
+"""
 
 
 class Nodes:
@@ -135,6 +143,26 @@ def test_a_study_loses_a_node_and_gains_another(
         for key in study.state.trials:
             logged = [e["step"] for e in TrialRecord(workspace.runs / key).ledger.events() if e["event"] == "log"]
             assert logged == list(range(1, 61)), "a preempted student saved its epoch before it moved"
+
+
+def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
+    undisturbed: Any, workspace: Workspace, waiting: Callable[..., Any]
+) -> None:
+    arguments = [json.dumps(SPACE), str(workspace.root)]
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    waiting(lambda: len(list(workspace.runs.glob("*/checkpoints/index.json"))) == 2)
+    node = psutil.Process(driver.pid)
+    for process in [node, *node.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    driver.wait()
+    assert not Study.read("study", workspace).state.finished
+
+    elsewhere = sweep(SPACE, workspace)
+    assert told(elsewhere) == undisturbed
+    assert set(ends(elsewhere).values()) == {1}
 
 
 def told(study: Study) -> list[Any]:
