@@ -126,4 +126,4 @@ def end(process: subprocess.Popen[str]) -> None:
     for one in tree:
         with contextlib.suppress(psutil.Error):
             one.kill()
-    process.wait()
+    process.communicate()

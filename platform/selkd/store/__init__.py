@@ -52,6 +52,12 @@ class Nowhere:
     def names(self, kind: str) -> set[str]:
         return set()
 
+    def leftovers(self, age: float) -> dict[str, int]:
+        return {}
+
+    def delete(self, name: str) -> None:
+        pass
+
     def forget(self, folder: Path) -> None:
         pass
 

@@ -205,6 +205,31 @@ class Store:
         """The folders of a kind that the store has."""
         return set(self.place.children(kind))
 
+    def leftovers(self, age: float) -> dict[str, int]:
+        """Objects that no newest version names and that are older than `age` seconds, with their sizes.
+
+        Younger ones may belong to a version that is being written.
+        """
+        found: dict[str, int] = {}
+        for kind in KINDS:
+            for key in (f"{kind}/{name}" for name in sorted(self.names(kind))):
+                top = versions.newest(self.place, key)
+                if top is None:
+                    continue
+                kept = {file.object for file in versions.read(self.place, key, top).values()}
+                kept.add(f"{key}/versions/{top}.json")
+                old = self.place.sizes(key, older_than=age)
+                found |= {
+                    name: size
+                    for name, size in old.items()
+                    if name not in kept and not name.startswith(f"{key}/drivers/")
+                }
+        return found
+
+    def delete(self, name: str) -> None:
+        """Remove one object."""
+        self.place.delete(name)
+
     def forget(self, folder: Path) -> None:
         """Remove a folder from the store."""
         self.place.delete_below(f"{_key(folder)}/versions")

@@ -6,6 +6,7 @@ import os
 import posixpath
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -51,11 +52,14 @@ class Place:
     def size(self, name: str) -> int | None:
         return self._patiently(lambda: self._files.get_file_info(self._path(name)).size)
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """The objects below a folder by name, and their sizes."""
+    def sizes(self, folder: str, older_than: float | None = None) -> dict[str, int]:
+        """The objects below a folder by name, and their sizes; only those that are known to be older, where asked."""
         selector = FileSelector(self._path(folder), allow_not_found=True, recursive=True)
         found = self._patiently(lambda: self._files.get_file_info(selector))
         root = posixpath.join(self._root, "")
+        if older_than is not None:
+            before = datetime.now(UTC) - timedelta(seconds=older_than)
+            found = [one for one in found if one.mtime is not None and one.mtime <= before]
         return {one.path.removeprefix(root): one.size or 0 for one in found if one.type == FileType.File}
 
     def children(self, folder: str) -> list[str]:
