@@ -11,7 +11,7 @@ settings.load_profile("untimed")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_AUTH_MODE"] = "token"  # a process reads both once, when it first imports Ray
 os.environ["RAY_AUTH_TOKEN"] = "0" * 64
-for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "RAY_ADDRESS"):
+for name in ("MLFLOW_TRACKING_URI", "SELKD_WORKSPACE", "SELKD_STORE", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError, nearest
+from selkd.store import store
 from selkd.tracking import TrialRecord, tracking_uri
 from selkd.tracking.fetching import RunName, fetch_record, find_run, is_run_id, trial_keys
 from selkd.tracking.provenance import without_password
@@ -57,10 +58,13 @@ def find(run: str, workspace: Workspace, scratch: Path) -> Recorded:
     for folder in (Path(run), workspace.runs / run):
         if (folder / LEDGER).is_file():
             return Recorded(_trial(folder))
-    known = sorted(path.parent.name for path in workspace.runs.glob(f"*/{LEDGER}"))
+    known = sorted({path.parent.name for path in workspace.runs.glob(f"*/{LEDGER}")} | store().names("runs"))
     begins = [key for key in known if key.startswith(run)]
     if len(begins) == 1 and not is_run_id(run):
-        return Recorded(_trial(workspace.runs / begins[0]))
+        folder = workspace.runs / begins[0]
+        if not (folder / LEDGER).is_file():
+            store().fetch(folder)
+        return Recorded(_trial(folder))
     if begins:
         raise UserError(f"{run!r} may be any of {', '.join(begins[:5])}. Write more of the key.")
     uri = tracking_uri(workspace.root)

@@ -18,6 +18,7 @@ from selkd.models.deploy import Deployed
 from selkd.models.deploy import export as export_program
 from selkd.recorded import Recorded, finished
 from selkd.recorded import find as find_record
+from selkd.store import store
 from selkd.tracking import StudentCard, TrialRecord, load_student, tracking_uri
 from selkd.tracking.fetching import fetch_student, is_address, source_of
 from selkd.tracking.student import answers
@@ -49,10 +50,13 @@ def find(student: str, workspace: Workspace | None = None) -> Path:
     for folder in (Path(student), Path(student) / "student", runs / student / "student"):
         if (folder / "card.json").is_file():
             return folder
-    known = sorted(p.parent.parent.name for p in runs.glob("*/student/card.json"))
+    known = sorted({p.parent.parent.name for p in runs.glob("*/student/card.json")} | store().names("runs"))
     begins = [key for key in known if key.startswith(student)]
     if len(begins) == 1:
-        return runs / begins[0] / "student"
+        folder = runs / begins[0] / "student"
+        if not folder.exists():
+            store().fetch(folder.parent)
+        return folder
     if begins:
         raise UserError(f"{student!r} may be any of {', '.join(begins[:5])}. Write more of the key.")
     raise UserError(f"{student!r} is neither a run in {runs} nor a folder with a student. {nearest(student, known)}")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from selkd.cluster.job import Job
+from selkd.cluster.orders import variables_of
 from selkd.errors import UserError
 
 READY = Path(__file__).parents[2] / "jobs"
@@ -61,6 +62,7 @@ def test_one_word_changes_the_place(tmp_path: Path) -> None:
         ({"resources": {"cpu": {"workers": 0}}}, "Remove this type of node"),
         ({"storage": {"workspace": "shared"}}, "not an absolute path"),
         ({"storage": {"workspace": "/mnt/../etc"}}, "not an absolute path"),
+        ({"storage": {"store": "bucket/folder"}}, "storage.store"),
         ({"deadline": 0}, "deadline"),
         ({"where": "kuberay", "environment": {"code": "tree"}}, "pods run images"),
         ({"environment": {"variables": {"A B": "x"}}}, "A B"),
@@ -87,6 +89,8 @@ def test_passwords_in_addresses_are_refused_and_not_repeated() -> None:
     said = refusal(environment={"variables": {"MLFLOW_TRACKING_URI": "http://me:hunter2@h"}})
     said += refusal(what=["sync", "http://me:hunter2@h"])
     said += refusal(environment={"secrets": {"A": "hunter2"}})
+    said += refusal(storage={"store": "s3://me:hunter2@bucket/folder"})
+    said += refusal(storage={"store": "s3://bucket/folder?secret_key=hunter2"})
     assert "looks like a secret" in said
     assert "process list" in said
     assert "never the value" in said
@@ -101,3 +105,9 @@ def test_the_same_content_is_the_same_job(job: Callable[..., Job]) -> None:
     assert first.id("another tree") != first.id("tree")
     elsewhere = job(environment={"tree": "/the/same/tree/on/another/machine"})
     assert elsewhere.id("tree") == first.id("tree")
+
+
+def test_the_command_is_told_of_the_store(job: Callable[..., Job]) -> None:
+    told = variables_of(job(storage={"store": "s3://bucket/folder"}), Path("/mnt/selkd"), None)
+    assert told["SELKD_STORE"] == "s3://bucket/folder"
+    assert "SELKD_STORE" not in variables_of(job(), Path("/mnt/selkd"), None)

@@ -6,6 +6,7 @@ import typer
 
 from selkd.cli import (
     care,
+    clean,
     cluster,
     compare,
     data,
@@ -70,6 +71,7 @@ app.add_typer(data.app, name="data", rich_help_panel=CARE)
 app.add_typer(teachers.app, name="teachers", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(care.doctor)
 app.command(rich_help_panel=CARE)(care.sync)
+app.command(rich_help_panel=CARE)(clean.clean)
 app.command(rich_help_panel=CARE)(care.ui)
 
 

@@ -33,10 +33,13 @@ def doctor(quick: Quick = False, json: show.Json = False) -> None:
 
 
 def sync(json: show.Json = False) -> None:
-    """Deliver to MLflow what a slow or absent server has not received yet."""
+    """Deliver to MLflow, and to the store of SELKD_STORE, what slow or absent servers have not received yet."""
     from selkd.config import Workspace
+    from selkd.sweeps.studies import LOCK
     from selkd.tracking import sync as run
+    from selkd.tracking.stored import publish_all
 
+    publish_all(Workspace.default().root, LOCK)
     delivered = run(Workspace.default().root)
     if json:
         show.print_json(dict(delivered))

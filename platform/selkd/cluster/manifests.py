@@ -173,7 +173,8 @@ def _submitter(job: Job) -> Manifest:
 
 
 def _variables(job: Job, mounted: str) -> list[Manifest]:
-    values = {"SELKD_WORKSPACE": mounted, "RAY_USAGE_STATS_ENABLED": "0", **promised(job), **job.environment.variables}
+    values = {"SELKD_WORKSPACE": mounted, **job.storage.variables, "RAY_USAGE_STATS_ENABLED": "0", **promised(job)}
+    values |= job.environment.variables
     found: list[Manifest] = [{"name": name, "value": value} for name, value in values.items()]
     for name, secret in job.environment.secrets.items():
         assert secret.kubernetes is not None, "a job for Kubernetes names Kubernetes Secrets"

@@ -26,7 +26,8 @@ def order_of(job: Job, python: str, outcome: Path | None = None) -> Order:
 
 def variables_of(job: Job, workspace: Path, import_path: str | None) -> dict[str, str]:
     """Variables of the command and of everything that it starts."""
-    found = {"SELKD_WORKSPACE": str(workspace), "PYTHONUNBUFFERED": "1", **promised(job), **job.environment.variables}
+    found = {"SELKD_WORKSPACE": str(workspace), "PYTHONUNBUFFERED": "1", **job.storage.variables, **promised(job)}
+    found |= job.environment.variables
     return found | ({"PYTHONPATH": import_path} if import_path else {})
 
 

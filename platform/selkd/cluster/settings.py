@@ -106,6 +106,10 @@ class Storage(Settings):
         default=None,
         description="Folder of the workspace, on storage that all nodes mount; this machine's own when absent.",
     )
+    store: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")] | None = Field(
+        default=None,
+        description="Address of the store, such as s3://bucket/folder, to which all that is finished is published.",
+    )
     claim: Label = Field(
         default="selkd", description="Kubernetes: the PersistentVolumeClaim that is mounted there, ReadWriteMany."
     )
@@ -117,6 +121,17 @@ class Storage(Settings):
         if workspace is not None and (not workspace.is_absolute() or ".." in workspace.parts):
             raise ValueError(f"{workspace} is not an absolute path. Name the folder as all nodes see it.")
         return workspace
+
+    @field_validator("store")
+    @classmethod
+    def _store_holds_no_secret(cls, store: str | None) -> str | None:
+        if store is not None and (holds_password(store) or _SECRET.search(store)):
+            raise ValueError("an address holds no password. Give keys by reference, under environment.secrets.")
+        return store
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"SELKD_STORE": self.store} if self.store else {}
 
 
 class KubernetesSecret(Settings):

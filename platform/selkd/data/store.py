@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from selkd.errors import UserError
 from selkd.files import cannot_write, checksum, fingerprint, read_json, write_json, writing_folder
+from selkd.store import store
 
 PATIENCE = 5.0  # seconds to wait for another process before saying so
 
@@ -77,7 +78,11 @@ class ArrayStore:
                 _remove(folder)
             for abandoned in self.root.glob(f".{folder.name}.*/"):
                 _remove(abandoned)
+            store().bring([folder])
+            with contextlib.suppress(FileNotFoundError, Damaged):
+                return _read(folder)
             _write(folder, key, make, what)
+            store().keep(folder)
             return _read(folder)
 
     @contextlib.contextmanager

@@ -21,6 +21,7 @@ from selkd.models.classifier import Classifier
 from selkd.models.features import features, head_of
 from selkd.models.registry import build, check
 from selkd.models.weights import load_weights, read_weights, write_weights
+from selkd.store import store
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REMEDY = "Remove it with `selkd teachers remove`, then train or import the teacher again."
@@ -108,9 +109,9 @@ class TeacherRepository:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and re.fullmatch(NAME, path.name))
+        here = self.root.iterdir() if self.root.is_dir() else ()
+        folders = {path.name for path in here if path.is_dir()}
+        return sorted(name for name in folders | store().names("teachers") if re.fullmatch(NAME, name))
 
     def path(self, name: str) -> Path:
         if not re.fullmatch(NAME, name):
@@ -133,6 +134,7 @@ class TeacherRepository:
     ) -> TeacherCard:
         """Keep a classifier as a teacher. Saving the same teacher again changes nothing; another one is refused."""
         mean, std = classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()
+        store().fetch(self.path(name))
         with writing_folder(self.path(name)) as part:
             write_weights(part / WEIGHTS, classifier.network)
             try:
@@ -159,6 +161,7 @@ class TeacherRepository:
             raise UserError(
                 f"a different teacher {name!r} exists. Choose another name, or `selkd teachers remove {name}`."
             )
+        store().keep(self.path(name))
         return card
 
     @staticmethod
@@ -226,8 +229,11 @@ class TeacherRepository:
         path = self.path(name)
         if name not in self.names():
             raise UserError(f"no teacher {name!r} in {self.root}. {nearest(name, self.names())}")
+        store().forget(path)
         gone = path.with_name(f".{name}.removed-{os.getpid()}")
         try:
+            if not path.exists():
+                return
             path.rename(gone)
             gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
         except OSError as error:
@@ -235,6 +241,8 @@ class TeacherRepository:
 
     def _card(self, name: str) -> TeacherCard:
         path = self.path(name) / CARD
+        if not path.parent.exists():
+            store().fetch(path.parent)
         card = read_card(TeacherCard, path, REMEDY)
         if card.name != name:
             raise UserError(f"{path}: the card is that of teacher {card.name!r}. {REMEDY}")

@@ -9,6 +9,7 @@ from selkd.sweeps.run import DELIVERY_PATIENCE, settle
 from selkd.sweeps.state import State
 from selkd.sweeps.studies import LOCK, STOP, Study
 from selkd.tracking import Courier, StudyRecord, tracking_uri
+from selkd.tracking.stored import driven
 
 PACE = 0.5
 
@@ -26,7 +27,9 @@ def stop(name: str, workspace: Workspace | None = None, waiting: Callable[[Study
             waiting(Study.read(name, workspace))
     try:
         (folder / STOP).unlink(missing_ok=True)
-        _put_in_order(name, StudyRecord(folder), workspace)
+        busy = f"{name}: a driver on another machine works on it. End it there."
+        with driven(folder, workspace.runs, busy):
+            _put_in_order(name, StudyRecord(folder), workspace)
     finally:
         lock.release()
     return Study.read(name, workspace)

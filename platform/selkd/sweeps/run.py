@@ -14,6 +14,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import holding
 from selkd.models.teachers import TeacherRepository
+from selkd.store import Term
 from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
@@ -21,6 +22,7 @@ from selkd.sweeps.state import State
 from selkd.sweeps.studies import LOCK, STOP, Study, past_of
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
 from selkd.tracking.record import LEDGER
+from selkd.tracking.stored import driven
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started
 from selkd.training.teach import refuse_another, teach
@@ -50,7 +52,10 @@ def sweep(
         f"{folder.name}: another driver works on this study. Watch it with `selkd study {folder.name}`, end it with "
         f"`selkd study {folder.name} --stop`, or give this one another name."
     )
-    with holding(folder / LOCK, 2, busy):  # who only looks whether it is held lets go at once
+    with (
+        holding(folder / LOCK, 2, busy),
+        driven(folder, workspace.runs, busy) as term,
+    ):  # who only looks lets go at once
         record = StudyRecord(folder)
         before = State.of(record.ledger.events())
         difference = _difference(before, space, changed)
@@ -70,11 +75,13 @@ def sweep(
             more = trials(space, before.candidates[number].parameters, count)
             record.extend(number, listed(trial for trial, _ in more))
         (folder / STOP).unlink(missing_ok=True)
-        _train(space, record, proposer, workspace, watch)
+        _train(space, record, proposer, workspace, watch, term)
     return Study.read(space.name, workspace)
 
 
-def _train(space: SearchSpace, record: StudyRecord, proposer: Proposer, workspace: Workspace, watch: Watch) -> None:
+def _train(
+    space: SearchSpace, record: StudyRecord, proposer: Proposer, workspace: Workspace, watch: Watch, term: Term
+) -> None:
     """Bring every trial to its end, whoever interrupts."""
     director = Director(space, record, proposer, workspace)
     state = director.state
@@ -86,6 +93,9 @@ def _train(space: SearchSpace, record: StudyRecord, proposer: Proposer, workspac
     def changed(key: str | None) -> None:
         if key is None and director.ending is None and (record.folder / STOP).exists():
             director.ending = "asked to stop"
+        if term.lost and director.ending is None:
+            director.ending = "a driver on another machine took it over"
+            (record.folder / STOP).touch()
         if key is not None:
             courier.poke(workspace.runs / key)
             courier.poke(record.folder)

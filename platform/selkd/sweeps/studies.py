@@ -12,6 +12,7 @@ import pandas as pd
 from selkd.config import Workspace, validate
 from selkd.errors import Busy, CannotWrite, UserError, nearest
 from selkd.files import holding
+from selkd.store import store
 from selkd.sweeps import goals
 from selkd.sweeps.learner import importances
 from selkd.sweeps.pace import Pace, planned
@@ -37,6 +38,7 @@ class Study:
     def read(cls, name: str, workspace: Workspace | None = None) -> "Study":
         workspace = workspace or Workspace.default()
         folder = workspace.studies / name
+        store().refresh(folder, LOCK)
         if not (folder / LEDGER).is_file():
             raise UserError(f"no study {name!r} in {workspace.studies}. {nearest(name, names(workspace))}")
         return cls(folder, State.of(StudyRecord(folder).ledger.events()))
@@ -139,7 +141,7 @@ def ranked(space: SearchSpace, candidates: Iterable[Candidate]) -> list[Candidat
 
 
 def names(workspace: Workspace) -> list[str]:
-    return sorted(path.parent.name for path in workspace.studies.glob(f"*/{LEDGER}"))
+    return sorted({path.parent.name for path in workspace.studies.glob(f"*/{LEDGER}")} | store().names("studies"))
 
 
 def readable(workspace: Workspace) -> tuple[list[Study], dict[str, str]]:

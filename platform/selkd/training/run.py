@@ -14,7 +14,9 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import holding
 from selkd.models.classifier import Classifier
+from selkd.store import store
 from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_uri
+from selkd.tracking.stored import CHECKPOINTS, publish_run
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
 from selkd.training.ending import Moved, Paused, StoppedEarly, forget, obey
@@ -71,16 +73,21 @@ def train(
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
     folder = workspace.runs / config.key
     with _alone(folder, patience):
+        if TrialRecord(folder).status != "finished" and not fresh:
+            store().bring([folder])
         record = TrialRecord(folder)
         if fresh or record.status == "finished":
             setup = Setup.of(config, workspace, Workers(), device_of(config))
             if fresh:
+                store().forget(folder)
                 _forget(folder)
             else:
                 same_origin(record, setup)
         forget(folder)
-        if TrialRecord(folder).status != "finished":
-            if config.workers.count == 1:
+        with store().following(lambda: publish_run(folder), config.key):
+            if TrialRecord(folder).status == "finished":
+                pass
+            elif config.workers.count == 1:
                 work(config, workspace, Workers(), on_epoch, provenance(), recording)
             else:
                 from selkd.training.ray_entry import train_with_ray
@@ -242,7 +249,7 @@ def _trained(
         weighing=setup.weighing,
         outer=setup.outer_batches(),
     )
-    checkpoints = Checkpoints(setup.workspace.runs / config.key / "checkpoints") if keep else None
+    checkpoints = Checkpoints(setup.workspace.runs / config.key / CHECKPOINTS) if keep else None
     loop.fit(checkpoints, report, then)
     if checkpoints is not None and config.training.keep == "best":
         best = checkpoints.best()
