@@ -13,7 +13,7 @@ from selkd.config import Workspace
 from selkd.selection.samples import SAMPLES
 from selkd.sweeps import goals
 from selkd.sweeps.proposals import Proposer
-from selkd.sweeps.ready import path_of, ready
+from selkd.sweeps.ready import POOLS, path_of, ready
 from selkd.sweeps.run import sweep
 from selkd.sweeps.space import SearchSpace
 
@@ -100,7 +100,9 @@ def test_ready_spaces_are_in_the_wheel(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
-    assert {f"selkd/search_spaces/{name}.yaml" for name in ready()} <= set(zipfile.ZipFile(wheel).namelist())
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"selkd/search_spaces/{name}.yaml" for name in ready()} <= packed
+    assert {f"selkd/search_spaces/pools/{name}.yaml" for name in ready(POOLS)} <= packed
 
 
 @pytest.mark.slow

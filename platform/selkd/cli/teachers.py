@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from selkd.models.teachers import TeacherRepository
 
 app = typer.Typer(
-    help="Keep many teachers: list, inspect, add, remove, verify and rank them.",
+    help="Keep many teachers: list, inspect, add, train, remove, verify and rank them.",
     no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(help="Name of a teacher of the workspace.", show_default=False)]
@@ -83,6 +83,47 @@ def add(
         show.print_json(card.model_dump(mode="json"))
         return
     show.say(f"{card.name}: a teacher of {len(card.categories)} categories")
+
+
+@app.command()
+def train(
+    pool: Annotated[str, typer.Argument(help="A ready pool's name, or the YAML file of one.", show_default=False)],
+    overrides: show.Overrides = None,
+    json: show.Json = False,
+) -> None:
+    """Train the teachers of a pool that the repository lacks: many small ones, each of some categories.
+
+    Whatever interrupts it, the same command goes on; teachers that are there are left as they are. A pool is a file
+    such as
+
+    ```
+    base: {data: {source: digits}, training: {epochs: 15}}
+    teachers: {low: {task.categories: [zero, one]}, high: {task.categories: [eight, nine]}}
+    ```
+
+    **Examples**
+
+    `selkd teachers train digits-pool`
+
+    `selkd teachers train pool.yaml base.training.epochs=5`
+    """
+    from selkd.pools import Pool, fill
+    from selkd.sweeps.ready import pool_of
+
+    found = Pool.read(pool_of(pool), overrides or [])
+
+    def tell(name: str, done: int, total: int) -> None:
+        if not json:
+            show.note(f"{name}: {done} of {total} teachers are there")
+
+    with show.resumable(), show.progress(found.name, quiet=json or not show.err.is_terminal) as on_epoch:
+        cards = fill(found, watch=tell, on_epoch=on_epoch)
+    if json:
+        show.print_json({name: card.model_dump(mode="json") for name, card in cards.items()})
+        return
+    rows = [[escape(name), str(len(card.categories)), show.number(card.validation_accuracy)]
+            for name, card in cards.items()]  # fmt: skip
+    show.table(f"{found.name}: {len(cards)} teachers", ["teacher", "categories", "validation accuracy"], rows)
 
 
 @app.command()
