@@ -11,7 +11,7 @@ from selkd.cli import teachers as command
 from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.models.teachers import TeacherRepository
-from selkd.pools import Pool, fill
+from selkd.pools import Pool, train_pool
 from selkd.sweeps.ready import POOLS, pool_of, ready
 from selkd.tracking import TrialRecord
 
@@ -37,7 +37,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def test_each_teacher_has_what_all_share_and_its_own(workspace: Workspace) -> None:
-    cards = fill(POOL, workspace)
+    cards = train_pool(POOL, workspace)
     assert {name: card.categories for name, card in cards.items()} == {
         "low": ("one", "zero"),
         "high": ("eight", "nine"),
@@ -47,14 +47,16 @@ def test_each_teacher_has_what_all_share_and_its_own(workspace: Workspace) -> No
 
 
 def test_the_same_pool_gives_the_same_teachers(workspace: Workspace, tmp_path: Path) -> None:
-    again = fill(POOL, Workspace(tmp_path / "again"))
-    assert [card.fingerprint for card in fill(POOL, workspace).values()] == [c.fingerprint for c in again.values()]
+    again = train_pool(POOL, Workspace(tmp_path / "again"))
+    assert [card.fingerprint for card in train_pool(POOL, workspace).values()] == [
+        c.fingerprint for c in again.values()
+    ]
 
 
 def test_an_interrupted_pool_goes_on_and_trains_no_teacher_twice(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fill(POOL, Workspace(workspace.root / "undisturbed"))
+    whole = train_pool(POOL, Workspace(workspace.root / "undisturbed"))
     asked: list[tuple[str, int, int]] = []
     epochs = 0
 
@@ -65,15 +67,15 @@ def test_an_interrupted_pool_goes_on_and_trains_no_teacher_twice(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fill(POOL, workspace, on_epoch=pull_the_plug)
+        train_pool(POOL, workspace, on_epoch=pull_the_plug)
     assert TeacherRepository(workspace.teachers).names() == ["low"]
-    cards = fill(POOL, workspace, watch=lambda *told: asked.append(told))
+    cards = train_pool(POOL, workspace, watch=lambda *told: asked.append(told))
     assert asked == [("high", 1, 2)]
     assert [card.fingerprint for card in cards.values()] == [card.fingerprint for card in whole.values()]
     half = TrialRecord(workspace.runs / Pool.model_validate(POOL).configs()["high"].key)
     assert list(half.history().index) == [1, 2]
     monkeypatch.setattr(pools, "train", None)
-    assert fill(POOL, workspace) == cards
+    assert train_pool(POOL, workspace) == cards
 
 
 @pytest.mark.parametrize(
@@ -90,14 +92,14 @@ def test_a_pool_that_cannot_be_trained_is_refused_at_once(
     change: dict[str, Any], message: str, workspace: Workspace
 ) -> None:
     with pytest.raises(UserError, match=message):
-        fill(POOL | change, workspace)
+        train_pool(POOL | change, workspace)
     assert not workspace.root.exists()
 
 
 def test_another_teacher_of_that_name_is_refused_before_any_training(workspace: Workspace) -> None:
-    fill(POOL | {"teachers": {"low": {"task.categories": ["two", "three"]}}}, workspace)
+    train_pool(POOL | {"teachers": {"low": {"task.categories": ["two", "three"]}}}, workspace)
     with pytest.raises(UserError, match="a different teacher 'low' exists"):
-        fill(POOL, workspace)
+        train_pool(POOL, workspace)
     assert TeacherRepository(workspace.teachers).names() == ["low"]
 
 

@@ -53,7 +53,7 @@ class Pool(Settings):
         return {name: _config(self.base | {"experiment": self.name}, name, own) for name, own in self.teachers.items()}
 
 
-def fill(
+def train_pool(
     pool: Pool | Mapping[str, Any] | str | Path,
     workspace: Workspace | None = None,
     *,

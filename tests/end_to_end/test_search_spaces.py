@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from selkd.config import Workspace
-from selkd.pools import Pool, fill
+from selkd.pools import Pool, train_pool
 from selkd.selection.samples import SAMPLES
 from selkd.sweeps import goals
 from selkd.sweeps.proposals import Proposer
@@ -129,7 +129,7 @@ def test_a_ready_space_runs(name: str, ray: Any, shared: Workspace) -> None:
         pytest.skip("needs Fashion-MNIST")
     space = SearchSpace.read(path_of(name))
     if space.teacher is None:
-        fill(Pool.read(pool_of(f"{name.partition('-')[0]}-pool"), TINY_POOL), shared)
+        train_pool(Pool.read(pool_of(f"{name.partition('-')[0]}-pool"), TINY_POOL), shared)
     study = sweep(SearchSpace.read(path_of(name), TINY + (TINY_TEACHER if space.teacher else ())), shared)
     assert study.status == "finished", study.state.stopped
     assert [candidate.reason for candidate in study.state.candidates.values()] == [None, None]
