@@ -87,8 +87,7 @@ WHOLE: dict[str | None, list[float | None]] = {
 
 
 def row(table: pd.DataFrame, score: str) -> dict[str, Any]:
-    [found] = table[table["score"] == score].to_dict("records")
-    return found
+    return dict(table.set_index("score").loc[score])
 
 
 @pytest.fixture(scope="module")

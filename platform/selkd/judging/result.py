@@ -34,18 +34,18 @@ class Judgement:
 
     def picture(self) -> Figure:
         """Kendall's correlation of each score with its interval, a panel a setting."""
-        settings = list(dict.fromkeys(self.scores["setting"]))
+        settings = self.scores.groupby("setting", sort=False)
         order = list(dict.fromkeys(self.scores["score"]))
         looks = style.looks(order)
         made, panels = style.by_group(len(settings), 0.9 + 0.2 * len(order), sharey=True, sharex=True)
-        for axes, setting in zip(panels, settings, strict=True):
+        for axes, (setting, mine) in zip(panels, settings, strict=True):
             axes.axvline(0, color="black", linewidth=1)
-            for row in self.scores[self.scores["setting"] == setting].to_dict("records"):
+            for row in mine.to_dict("records"):
                 place, look = order.index(row["score"]), looks[row["score"]]
                 axes.plot([row["kendall low"], row["kendall high"]], [place, place], color=look.colour, linewidth=2)
                 axes.plot(row["kendall"], place, look.marker, color=look.colour, markeredgecolor="black", markersize=6)
             axes.set_yticks(range(len(order)), [style.name(score) for score in order])
-            style.label(axes, title=style.name(setting, 44))
+            style.label(axes, title=style.name(str(setting), 44))
         panels[0].set(xlim=(-1.05, 1.05), ylim=(len(order) - 0.5, -0.5))
         style.label(panels[-1], x="Kendall's tau with the students' outcome; 1 is the same order")
         return style.finished(made)

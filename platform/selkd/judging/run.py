@@ -162,15 +162,16 @@ def _agreements(students: pd.DataFrame) -> pd.DataFrame:
 def _gains(students: pd.DataFrame) -> pd.DataFrame:
     """Seeds are the units of the intervals; the teachers of a share are averaged within each."""
     rows = []
-    for (setting, overlap), mine in students.groupby(["setting", "overlap"]):
-        by_seed = mine.groupby("seed")[["outcome", "without"]].mean()
-        gains = (by_seed["outcome"] - by_seed["without"]).to_numpy(float)
-        found = interval(gains)
-        rows.append({
-            "setting": setting, "overlap": overlap, "teachers": mine["teacher"].nunique(),
-            "outcome": by_seed["outcome"].mean(), "without": by_seed["without"].mean(),
-            "gain": gains.mean(), "gain low": found.low, "gain high": found.high,
-        })  # fmt: skip
+    for setting, mine in students.groupby("setting", sort=False):
+        for overlap, alike in mine.groupby("overlap"):
+            wide = alike.pivot(index="seed", columns="teacher")
+            outcomes, without = (wide[name].to_numpy(float).mean(1) for name in ("outcome", "without"))
+            found = interval(outcomes - without)
+            rows.append({
+                "setting": setting, "overlap": overlap, "teachers": alike["teacher"].nunique(),
+                "outcome": outcomes.mean(), "without": without.mean(),
+                "gain": (outcomes - without).mean(), "gain low": found.low, "gain high": found.high,
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 

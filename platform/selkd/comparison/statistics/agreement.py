@@ -44,8 +44,8 @@ def agreement(
         raise ValueError("scores and outcomes must be finite")
     seeds, teachers = scores.shape
     rng = np.random.default_rng(seed)
-    v = rng.multinomial(seeds, [1 / seeds] * seeds, resamples)
-    w = rng.multinomial(teachers, [1 / teachers] * teachers, resamples)
+    v = rng.multinomial(seeds, [1 / seeds] * seeds, resamples).astype(float)
+    w = rng.multinomial(teachers, [1 / teachers] * teachers, resamples).astype(float)
     drawn = _statistics(scores, outcomes, v, w)
     values = _statistics(scores, outcomes, np.ones((1, seeds)), np.ones((1, teachers)))
     tail = (1 - level) / 2
@@ -59,7 +59,7 @@ def agreement(
 
 def _statistics(scores: Floats, outcomes: Floats, v: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
     """Kendall's tau-b, Spearman's rho and the regret [R] of each resample, means over its seeds."""
-    v, w = v / v.sum(1, keepdims=True), w.astype(float)
+    v = v / v.sum(1, keepdims=True)
     y = v @ outcomes  # [R, T]
     before, after = _signs(scores), _signs(y)  # [S, T, T], [R, T, T]
     both = w[:, :, None] * w[:, None, :]
