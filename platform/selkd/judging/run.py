@@ -185,9 +185,9 @@ def _costs(task: RunConfig, workspace: Workspace, names: Sequence[str]) -> pd.Da
             policy.scores(evidence, names, task.seed)
             seconds = time.perf_counter() - began
             settings = policy.settings
-            warm = isinstance(settings, RelatedSettings) and settings.level == 2
+            updates = settings.steps if isinstance(settings, RelatedSettings) and settings.level == 2 else 0
             shown = sum(setup.sample.load(teacher).shown for teacher in names)
-            rows.append({"score": name, "rows shown": shown, "updates": settings.steps if warm else 0,
+            rows.append({"score": name, "rows shown": shown, "updates": updates,
                          "seconds": seconds})  # fmt: skip
     return pd.DataFrame(rows)
 
