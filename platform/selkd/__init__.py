@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from selkd.config import RunConfig, Workspace
     from selkd.data import Dataset, Task, load
     from selkd.errors import UserError
+    from selkd.judging import Judgement, judge
+    from selkd.pools import Pool, train_pool
     from selkd.promotion import Promoted, promote
     from selkd.ranking import Ranking, rank
     from selkd.reproduction import Reproduction, reproduce
@@ -44,6 +46,10 @@ _HOMES = {
     "evaluate": "students",
     "export": "students",
     "predict": "students",
+    "Judgement": "judging",
+    "judge": "judging",
+    "Pool": "pools",
+    "train_pool": "pools",
     "Promoted": "promotion",
     "promote": "promotion",
     "Ranking": "ranking",
@@ -61,10 +67,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Comparison", "Dataset", "Evaluated", "Job", "Promoted", "Ranking", "Reproduction", "RunConfig", "SearchSpace",
-    "Study", "Submission", "Task", "Trained", "UserError", "Workspace", "compare", "evaluate", "export", "from_arrays",
-    "import_teacher", "load", "predict", "promote", "rank", "report", "reproduce", "submit", "sweep", "sync", "teach",
-    "train",
+    "Comparison", "Dataset", "Evaluated", "Job", "Judgement", "Pool", "Promoted", "Ranking", "Reproduction",
+    "RunConfig", "SearchSpace", "Study", "Submission", "Task", "Trained", "UserError", "Workspace", "compare",
+    "evaluate", "export", "from_arrays", "import_teacher", "judge", "load", "predict", "promote", "rank",
+    "report", "reproduce", "submit", "sweep", "sync", "teach", "train", "train_pool",
 ]  # fmt: skip
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from selkd.config import Workspace
+from selkd.pools import Pool, train_pool
 from selkd.selection.samples import SAMPLES
 from selkd.sweeps import goals
 from selkd.sweeps.proposals import Proposer
-from selkd.sweeps.ready import path_of, ready
+from selkd.sweeps.ready import POOLS, path_of, pool_of, ready
 from selkd.sweeps.run import sweep
 from selkd.sweeps.space import SearchSpace
 
@@ -27,17 +28,17 @@ PROMISED = {
     "students-objectives",
     *(f"digits-{name}" for name in ("closed", "open", "weighting", "teacher-faults", "label-noise", "outliers")),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
-    *("fashion-cross-task", "fashion-teachers"),
+    *("digits-cross-task", "fashion-cross-task", "fashion-teachers"),
 }
 TINY = (
     "budget.candidates=2",
     "budget.seeds=1",
     "comparison=null",
     "base.training={epochs: 4, batch_size: 16}",
-    "teacher.training.epochs=1",
-    "teacher.data.rows_per_category=20",
     "defaults=false",
 )
+TINY_TEACHER = ("teacher.training.epochs=1", "teacher.data.rows_per_category=20")
+TINY_POOL = ("base.training.epochs=1", "base.data.rows_per_category=10", "base.training.batch_size=16")
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,25 @@ def test_ready_spaces_on_the_same_data_share_one_teacher() -> None:
     """So that it is taught once a workspace, whichever of them runs first."""
     teachers: dict[str, Any] = {}
     for path in ready().values():
-        teacher = SearchSpace.read(path).teacher
-        assert teacher is not None
-        assert teachers.setdefault(teacher["data"]["source"], teacher) == teacher
+        if (teacher := SearchSpace.read(path).teacher) is not None:
+            assert teachers.setdefault(teacher["data"]["source"], teacher) == teacher
+    assert set(teachers) == {"digits", "fashion-mnist"}
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion"])
+def test_studies_of_other_tasks_take_every_teacher_of_the_ready_pool(name: str) -> None:
+    space, pool = SearchSpace.read(path_of(f"{name}-cross-task")), Pool.read(pool_of(f"{name}-pool"))
+    assert list(space.search["teacher"].values() or ()) == list(pool.teachers)
+    assert space.teacher is None
+    data = {config.data.source for config in pool.configs().values()}
+    assert data == {space.base["data"]["source"]}
+    assert space.budget.seeds >= 5
+    counts = {
+        objective: sum(found["objective.name"] == objective for found in space.candidates.every(lambda _: iter(())))
+        for objective in ("cross-entropy", "shared-kd", "mapped", "transport")
+    }
+    with_teacher = 3 * len(pool.teachers)
+    assert counts == {"cross-entropy": 3, "shared-kd": with_teacher, "mapped": with_teacher, "transport": with_teacher}
 
 
 def test_policies_of_rows_are_compared_with_the_controls_at_equal_cost() -> None:
@@ -100,7 +117,9 @@ def test_ready_spaces_are_in_the_wheel(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
-    assert {f"selkd/search_spaces/{name}.yaml" for name in ready()} <= set(zipfile.ZipFile(wheel).namelist())
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"selkd/search_spaces/{name}.yaml" for name in ready()} <= packed
+    assert {f"selkd/search_spaces/pools/{name}.yaml" for name in ready(POOLS)} <= packed
 
 
 @pytest.mark.slow
@@ -108,7 +127,10 @@ def test_ready_spaces_are_in_the_wheel(tmp_path: Path) -> None:
 def test_a_ready_space_runs(name: str, ray: Any, shared: Workspace) -> None:
     if "fashion" in name and not Path("/usr/share/datasets/fashion-mnist").exists():
         pytest.skip("needs Fashion-MNIST")
-    study = sweep(SearchSpace.read(path_of(name), TINY), shared)
+    space = SearchSpace.read(path_of(name))
+    if space.teacher is None:
+        train_pool(Pool.read(pool_of(f"{name.partition('-')[0]}-pool"), TINY_POOL), shared)
+    study = sweep(SearchSpace.read(path_of(name), TINY + (TINY_TEACHER if space.teacher else ())), shared)
     assert study.status == "finished", study.state.stopped
     assert [candidate.reason for candidate in study.state.candidates.values()] == [None, None]
     assert {candidate.verdict for candidate in study.state.candidates.values()} <= {"complete", "pruned"}

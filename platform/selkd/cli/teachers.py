@@ -1,7 +1,7 @@
 """`selkd teachers`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from selkd.models.teachers import TeacherRepository
 
 app = typer.Typer(
-    help="Keep many teachers: list, inspect, add, remove, verify and rank them.",
+    help="Keep many teachers: list, inspect, add, train, remove, verify, rank and judge them.",
     no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(help="Name of a teacher of the workspace.", show_default=False)]
@@ -83,6 +83,47 @@ def add(
         show.print_json(card.model_dump(mode="json"))
         return
     show.say(f"{card.name}: a teacher of {len(card.categories)} categories")
+
+
+@app.command()
+def train(
+    pool: Annotated[str, typer.Argument(help="A ready pool's name, or the YAML file of one.", show_default=False)],
+    overrides: show.Overrides = None,
+    json: show.Json = False,
+) -> None:
+    """Train the teachers of a pool that the repository lacks: many small ones, each of some categories.
+
+    Whatever interrupts it, the same command goes on; teachers that are there are left as they are. A pool is a file
+    such as
+
+    ```
+    base: {data: {source: digits}, training: {epochs: 15}}
+    teachers: {low: {task.categories: [zero, one]}, high: {task.categories: [eight, nine]}}
+    ```
+
+    **Examples**
+
+    `selkd teachers train digits-pool`
+
+    `selkd teachers train pool.yaml base.training.epochs=5`
+    """
+    from selkd.pools import Pool, train_pool
+    from selkd.sweeps.ready import pool_of
+
+    found = Pool.read(pool_of(pool), overrides or [])
+
+    def tell(name: str, done: int, total: int) -> None:
+        if not json:
+            show.note(f"{name}: {done} of {total} teachers are there")
+
+    with show.resumable(), show.progress(found.name, quiet=json or not show.err.is_terminal) as on_epoch:
+        cards = train_pool(found, watch=tell, on_epoch=on_epoch)
+    if json:
+        show.print_json({name: card.model_dump(mode="json") for name, card in cards.items()})
+        return
+    rows = [[escape(name), str(len(card.categories)), show.number(card.validation_accuracy)]
+            for name, card in cards.items()]  # fmt: skip
+    show.table(f"{found.name}: {len(cards)} teachers", ["teacher", "categories", "validation accuracy"], rows)
 
 
 @app.command()
@@ -159,6 +200,53 @@ def rank(
         show.note(f"skipped: {reason}")
     show.say(f"spent: {', '.join(f'{show.number(value, 1)} {name}' for name, value in found.spent.items())}")
     show.say(f"{found.folder}: ranking.json, transport.png")
+
+
+@app.command()
+def judge(
+    study: Annotated[str, typer.Argument(help="A study that searched over teachers.", show_default=False)],
+    json: show.Json = False,
+) -> None:
+    """Say how well each score of teachers foretold what their students became.
+
+    Every teacher of the study is scored on the training rows that its students had. Beside the rank correlations stands
+    what the score's first choice falls short of the best teacher, and what each score takes.
+
+    **Example**: `selkd teachers judge digits-cross-task`
+    """
+    from selkd.judging import judge as run
+
+    watch = show.seldom(lambda done, total: f"teachers scored for {done} of {total} sets of rows")
+    found = run(study, watch=(lambda done, total: None) if json else watch)
+    if json:
+        show.print_json(found.as_json() | {"folder": found.folder})
+        return
+    for setting, mine in found.scores.groupby("setting", sort=False):
+        rows = [
+            [escape(line["score"]), *(_between(line, name) for name in ("kendall", "spearman", "regret"))]
+            for line in mine.to_dict("records")
+        ]
+        about = f"{escape(str(setting))}: {mine['teachers'].iloc[0]} teachers, {mine['seeds'].iloc[0]} seeds"
+        show.table(about, ["score", "kendall", "spearman", "regret"], rows)
+    known = ["setting", "overlap", "teachers", "outcome", "without", "gain"]
+    gains = [
+        [escape(line["setting"]), *(show.number(line[name], 2 if name == "overlap" else 3) for name in known[1:5]),
+         _between(line, "gain")]
+        for line in found.gains.to_dict("records")
+    ]  # fmt: skip
+    show.table("Gain over students without a teacher, by the share of categories that teachers know", known, gains)
+    costs = [[escape(line["score"]), *(show.number(line[name], 1) for name in ("rows shown", "updates", "seconds"))]
+             for line in found.costs.to_dict("records")]  # fmt: skip
+    show.table("What each takes for one set of rows, alone", ["score", "rows shown", "updates", "seconds"], costs)
+    for line in found.left_out:
+        show.note(f"left out: {line}")
+    show.say(f"{found.folder}: judgement.json, scores.csv, agreement.png")
+
+
+def _between(line: dict[str, Any], name: str) -> str:
+    """A value with its interval."""
+    low, high = show.number(line[f"{name} low"]), show.number(line[f"{name} high"])
+    return f"{show.number(line[name])} ({low} to {high})"
 
 
 def _repository() -> "TeacherRepository":

@@ -74,6 +74,7 @@ class Teacher:
 
     def __init__(self, card: TeacherCard, build: Callable[[], Classifier]) -> None:
         self.card = card
+        self.shown = 0  # rows so far: forward passes
         self._build = build
 
     @cached_property
@@ -99,6 +100,7 @@ class Teacher:
         return head_of(self.classifier, len(self.card.categories)).weight.detach()
 
     def _fitted(self, images: Tensor) -> Tensor:
+        self.shown += len(images)
         return fitted(images, self.card.channels, self.card.image_size)
 
 

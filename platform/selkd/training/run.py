@@ -85,15 +85,21 @@ def train(
                 same_origin(record, setup)
         forget(folder)
         with store().following(lambda: publish_run(folder), config.key):
-            if TrialRecord(folder).status == "finished":
-                pass
-            elif config.workers.count == 1:
-                work(config, workspace, Workers(), on_epoch, provenance(), recording)
-            else:
-                from selkd.training.ray_entry import train_with_ray
-
-                train_with_ray(config, workspace, on_epoch, recording)
+            if TrialRecord(folder).status != "finished":
+                _train(config, workspace, on_epoch, recording)
     return result(workspace, config)
+
+
+def _train(
+    config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None], recording: Recording
+) -> None:
+    """In this process, or in several through Ray Train."""
+    if config.workers.count == 1:
+        work(config, workspace, Workers(), on_epoch, provenance(), recording)
+        return
+    from selkd.training.ray_entry import train_with_ray
+
+    train_with_ray(config, workspace, on_epoch, recording)
 
 
 @contextlib.contextmanager
