@@ -90,9 +90,7 @@ def train(
     return result(workspace, config)
 
 
-def _train(
-    config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None], recording: Recording
-) -> None:
+def _train(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None], recording: Recording) -> None:
     """In this process, or in several through Ray Train."""
     if config.workers.count == 1:
         work(config, workspace, Workers(), on_epoch, provenance(), recording)
