@@ -1,6 +1,7 @@
 """A node that was told that it goes soon, as preempted ones are: students leave it while there is time."""
 
 import time
+from typing import Any
 
 import ray
 
@@ -15,6 +16,7 @@ class Lookout:
 
     def __init__(self) -> None:
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
+        self._cluster: Any = ray
         self._asked = time.monotonic()
 
     def look(self) -> None:
@@ -22,5 +24,5 @@ class Lookout:
         if self._node is None or time.monotonic() - self._asked < PACE:
             return
         self._asked = time.monotonic()
-        if self._node in ray._private.state.state.get_draining_nodes():
+        if self._node in self._cluster._private.state.state.get_draining_nodes():
             raise Moved("its node is about to go; it goes on elsewhere")
