@@ -21,13 +21,14 @@ from selkd.tracking.server import connect
 
 CONFIG = {"experiment": "tests", "seed": 3, "task": {"categories": ["three", "five"], "mode": "open"}, "teacher": None}
 PROVENANCE = {"git": {"commit": "0" * 40, "dirty": False}, "versions": {"torch": "2"}}
+USER, PASSWORD = "selkd", "long-enough-for-mlflow"
 
 
 class Server:
     """A tracking server in a process group of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
+        self.folder, self.options, self.environment = folder, options, environment
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -39,11 +40,16 @@ class Server:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *map(str, store), *where],
+                [sys.executable, "-m", "mlflow", "server", *map(str, store), *where, *self.options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env={
+                    **os.environ,
+                    "MLFLOW_DISABLE_TELEMETRY": "true",
+                    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                    **self.environment,
+                },
                 start_new_session=True,
             )
         for _ in range(600):
@@ -80,6 +86,30 @@ def server(session_server: Server) -> Server:
     if session_server.process is None:
         session_server.start()
     return session_server
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that asks for a user and a password, not started."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{folder}/users.db\n"
+        f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    server = Server(
+        folder, "--app-name", "basic-auth",
+        MLFLOW_AUTH_CONFIG_PATH=str(folder / "auth.ini"), MLFLOW_FLASK_SERVER_SECRET_KEY="of the tests alone",
+    )  # fmt: skip
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process and those it starts know the user and the password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
 
 
 @pytest.fixture(autouse=True)

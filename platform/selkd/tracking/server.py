@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PATIENCE = (3.05, 30.0)
 """Seconds to connect, and to wait for an answer."""
+CHEAPEST = "/api/2.0/mlflow/experiments/search?max_results=1"
+"""A question that a server answers to those it knows alone; it says that it is well to everybody."""
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -35,10 +37,19 @@ def reachable(uri: str) -> str | None:
         return _unusable_store(uri)
     import requests
 
+    user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD", "TOKEN"))
+    headers = {"Authorization": f"Bearer {token}"} if token and not user else {}
     try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE)
+        answer = requests.get(
+            f"{uri.rstrip('/')}{CHEAPEST}",
+            timeout=PATIENCE,
+            headers=headers,
+            auth=(user, password or "") if user else None,
+        )
     except requests.RequestException as error:
         return f"no answer ({type(error).__name__})"
+    if answer.status_code in (401, 403) and "MLFLOW_TRACKING_AUTH" not in os.environ:
+        return "it wants to know who asks (MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN)"
     return f"answers {answer.status_code}" if answer.status_code >= 500 else None
 
 
