@@ -180,11 +180,12 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
 
 
 def _last_error(trial: Any) -> str:
-    """What Tune wrote of a trial's last failure, in a line."""
+    """What Tune wrote of a trial's last failure, in a line: who died, or what was raised."""
     path = Path(trial.error_file or "")
     text = path.read_text().rpartition("Failure #")[2] if path.is_file() else ""
     lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
-    return next((line for line in lines if "died" in line or "Error" in line), "its process ended")
+    died = [line for line in lines if "died" in line]
+    return next(iter(died or lines[-1:]), "its process ended")
 
 
 def _resources(config: RunConfig, nodes: Sequence[Resources]) -> dict[str, float]:
