@@ -41,6 +41,22 @@ def test_a_second_driver_is_refused_while_the_first_lives(kept: Store, study: St
     assert kept.place.sizes("studies/one/drivers") == {}
 
 
+def test_who_only_asks_to_drive_expels_nobody_and_who_drives_does(
+    kept: Store, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT", 1000)
+    with kept.driving(study("a"), "busy") as first:
+        assert isinstance(first, claims.Claim)
+        other = claims.Claim(kept.place, first.folder, "another", first.number + 1)
+        for _ in range(2):
+            first.renew()
+            assert not first.lost
+        other.write()
+        first.renew()
+        assert first.lost
+        other.withdraw()
+
+
 def test_a_dead_driver_is_followed_and_what_it_still_publishes_does_not_count(
     kept: Store, study: Study, monkeypatch: pytest.MonkeyPatch
 ):

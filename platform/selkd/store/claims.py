@@ -64,6 +64,7 @@ class Claim(Term):
     def __init__(self, place: Place, folder: str, writer: str, number: int) -> None:
         self.place, self.folder, self.writer, self.number = place, folder, writer, number
         self.name = f"{folder}/{number:06d}-{writer}"
+        self._later: dict[str, str] = {}
         self.write()
 
     def write(self) -> None:
@@ -71,9 +72,11 @@ class Claim(Term):
         self.place.put(self.name, lambda: [said.encode()])
 
     def renew(self) -> None:
-        """A sign of life, unless the claim was removed or a later one is there."""
-        claims = _claims(self.place, self.folder)
-        self.lost = self.name not in claims or any(_number(other) > self.number for other in claims)
+        """A sign of life, unless the claim was removed, or a later one gives some, too: who only asks gives none."""
+        before, others = self._later, _others(self.place, self.folder, self)
+        self._later = {name: said for name, said in others.items() if _number(name) > self.number}
+        drives = any(before.get(name, said) != said for name, said in self._later.items())
+        self.lost = drives or self.name not in _claims(self.place, self.folder)
         if not self.lost:
             self.write()
 
