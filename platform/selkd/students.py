@@ -104,7 +104,7 @@ def evaluate(student: str, part: PartName = "validation", workspace: Workspace |
                     "--part validation."
                 )
             record.count_test_read()
-        model = classifier.to(setup.device, setup.dtype)
+        model = classifier.placed(setup.device, setup.dtype)
         metrics = scored(setup, model, getattr(setup.splits, part)).metrics(card.threshold)
     return Evaluated(recorded.key, part, metrics)
 

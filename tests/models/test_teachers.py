@@ -54,7 +54,7 @@ def test_a_teacher_answers_as_the_classifier_that_was_saved(repository: TeacherR
     card = save(repository, made=made)
     teacher = repository.load("zoo")
     images = torch.rand(5, 1, 8, 8)
-    assert torch.equal(teacher.logits(images), made(images))
+    assert torch.equal(teacher.logits(images), made.placed("cpu")(images))
     assert teacher.card == card
     assert sorted(path.name for path in repository.path("zoo").iterdir()) == [CARD, WEIGHTS]
 

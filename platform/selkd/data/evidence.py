@@ -13,6 +13,7 @@ from torch import Tensor
 from selkd.data.augment import Augmentation, augment
 from selkd.data.dataset import Part
 from selkd.data.progress import tell
+from selkd.data.rows import at_once
 from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.errors import UserError
 
@@ -37,7 +38,7 @@ def teacher_logits(
     seed: int,
     fill: Tensor,
     device: torch.device | str,
-    batch_size: int = 512,
+    batch_size: int | None = None,
 ) -> Arrays:
     """The teacher's `logits` [V, N, K] (float32) over a part, in its order.
 
@@ -70,7 +71,7 @@ def teacher_logits(
 
     def make(create: Create) -> None:
         logits = None
-        for rows in torch.arange(len(part)).split(batch_size):
+        for rows in torch.arange(len(part)).split(batch_size or at_once(device)):
             images = part.pixels(rows).to(device).float() / 255
             ids = part.ids[rows].to(device)
             for view in range(views):

@@ -116,3 +116,8 @@ class StreamedRows:
 def free_memory(device: torch.device) -> int:
     """Bytes that the device could still hold."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def at_once(device: torch.device | str) -> int:
+    """How many rows a network is best shown without gradients: on a CPU, what its caches hold."""
+    return 128 if torch.device(device).type == "cpu" else 1024

@@ -178,7 +178,7 @@ class TeacherRepository:
                 f"no teacher {name!r} in {self.root}. {nearest(name, self.names())} `selkd teach` makes one."
             )
         card = self._card(name)
-        return Teacher(card, lambda: rebuild(card, self.path(name), REMEDY).to(device))
+        return Teacher(card, lambda: rebuild(card, self.path(name), REMEDY).placed(device))
 
     def cards(self) -> tuple[dict[str, TeacherCard], dict[str, str]]:
         """The teachers that can be read, and of every other one the reason; no weights are read."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from selkd.data import Dataset, Part, TaskView
 from selkd.data.augment import Augmentation
 from selkd.data.evidence import teacher_logits
+from selkd.data.rows import at_once
 from selkd.data.samples import stratified
 from selkd.data.store import ArrayStore, Create
 from selkd.files import fingerprint
@@ -93,7 +94,7 @@ class TaskSample:
         part, teacher = self.shown(rows), self.load(name)
         device = self.meanings.device
         self.passes[name] = self.passes.get(name, 0) + len(part)
-        shown = torch.arange(len(part)).split(512)
+        shown = torch.arange(len(part)).split(at_once(device))
         return torch.cat([teacher.features(part.pixels(i).to(device).float() / 255).double().cpu() for i in shown])
 
     def student(self, rows: int, steps: int) -> Tensor:

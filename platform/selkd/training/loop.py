@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from selkd.data import Part
+from selkd.data.rows import at_once
 from selkd.errors import UserError
 from selkd.objectives import Objective, View
 from selkd.training.batches import Batch, Batches
@@ -258,11 +259,9 @@ class _Watch:
 
 
 @torch.no_grad()
-def predict(
-    model: nn.Module, part: Part, device: torch.device, dtype: torch.dtype, workers: Workers, batch_size: int = 1024
-) -> Tensor:
+def predict(model: nn.Module, part: Part, device: torch.device, dtype: torch.dtype, workers: Workers) -> Tensor:
     """Logits [N, o] of the model over a part, on the CPU of every worker; each computes its share."""
     model.eval()
-    rows = workers.share(torch.arange(len(part))).split(batch_size)
+    rows = workers.share(torch.arange(len(part))).split(at_once(device))
     found = torch.cat([model(part.pixels(index).to(device).to(dtype) / 255) for index in rows])
     return workers.gather(found).cpu()

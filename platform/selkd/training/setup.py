@@ -143,7 +143,7 @@ class Setup:
         )
         classifier = Classifier(network, self.dataset.mean, self.dataset.std)
         key_randomness(classifier, self.keys)
-        return classifier.to(self.device, self.dtype)
+        return classifier.placed(self.device, self.dtype)
 
     def shared(self, classifier: Classifier) -> Classifier:
         """The same network with batch statistics over all workers."""
@@ -261,7 +261,7 @@ class Setup:
         return lambda images, ids: torch.cat([answers(images, ids) for answers in asked], 1)
 
     def _in_precision(self, teacher: Teacher) -> Classifier:
-        return copy.deepcopy(teacher.classifier).to(self.dtype)
+        return copy.deepcopy(teacher.classifier).placed(self.device, self.dtype)
 
     def _answers(self, teacher: Teacher, part: str) -> Answers:
         """How the teacher answers about rows of a part."""

@@ -60,7 +60,7 @@ def refuse_another(config: RunConfig, workspace: Workspace) -> None:
 
 
 def _keep(setup: Setup, classifier: Classifier) -> TeacherCard:
-    found = scored(setup, classifier.to(setup.device, setup.dtype), setup.splits.validation)
+    found = scored(setup, classifier.placed(setup.device, setup.dtype), setup.splits.validation)
     accuracy = accuracy_by_category(found)
     shape = setup.dataset.train.shape
     return TeacherRepository(setup.workspace.teachers).save(
