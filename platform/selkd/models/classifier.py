@@ -25,4 +25,4 @@ class Classifier(nn.Module):
 
     def placed(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
         """On a device, in a precision, and in the layout in which convolutions are fastest."""
-        return self.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        return self.to(device, dtype).to(memory_format=torch.channels_last)
