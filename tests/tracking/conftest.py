@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 import torch
+from mlflow import MlflowClient
 
 from selkd import models
 from selkd.models.classifier import Classifier
@@ -181,3 +183,25 @@ def finished(trial: Callable[..., TrialRecord], classifier: Classifier, card: St
     save_student(record.folder / "student", classifier, card)
     record.finish("finished", {"validation/accuracy": 0.75, "test/accuracy": 0.5}, None)
     return record
+
+
+class Dying:
+    """A client whose owner dies right after its call number `last` took effect."""
+
+    def __init__(self, client: MlflowClient, last: int) -> None:
+        self.client, self.left = client, last
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            found = getattr(self.client, name)(*args, **kwargs)
+            self.left -= 1
+            if self.left == 0:
+                raise SystemExit
+            return found
+
+        return call
+
+
+@pytest.fixture
+def dying() -> type[Dying]:
+    return Dying

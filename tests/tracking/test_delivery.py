@@ -104,28 +104,11 @@ def test_only_what_is_new_is_delivered(trial, uri):
     assert [(name, step) for name, step, _, _ in points(uri)] == [("a", 1), ("a", 2)]
 
 
-class Dying:
-    """A client whose owner dies right after its call number `last` took effect."""
-
-    def __init__(self, client: MlflowClient, last: int) -> None:
-        self.client, self.left = client, last
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            found = getattr(self.client, name)(*args, **kwargs)
-            self.left -= 1
-            if self.left == 0:
-                raise SystemExit
-            return found
-
-        return call
-
-
-def test_dying_after_any_call_to_mlflow_loses_and_doubles_nothing(finished, uri, monkeypatch):
+def test_dying_after_any_call_to_mlflow_loses_and_doubles_nothing(finished, uri, monkeypatch, dying):
     connect = delivery.connect
     deaths = 0
     for last in range(1, 100):
-        monkeypatch.setattr(delivery, "connect", lambda uri, last=last: Dying(connect(uri), last))
+        monkeypatch.setattr(delivery, "connect", lambda uri, last=last: dying(connect(uri), last))
         forget(finished.folder)
         try:
             deliver(finished.folder, uri, "tests")

@@ -61,28 +61,11 @@ def test_the_alias_moves_to_the_student_promoted_last(run_id, uri, trial, classi
     assert source_of(uri, "models:/digits@champion").run_id == run_id
 
 
-class Dying:
-    """A client whose owner dies right after its call number `last` took effect."""
-
-    def __init__(self, client: MlflowClient, last: int) -> None:
-        self.client, self.left = client, last
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            found = getattr(self.client, name)(*args, **kwargs)
-            self.left -= 1
-            if self.left == 0:
-                raise SystemExit
-            return found
-
-        return call
-
-
-def test_dying_after_any_call_and_promoting_again_makes_one_version(run_id, uri, monkeypatch):
+def test_dying_after_any_call_and_promoting_again_makes_one_version(run_id, uri, monkeypatch, dying):
     connect = published.connect
     deaths = 0
     for last in range(1, 30):
-        monkeypatch.setattr(published, "connect", lambda uri, last=last: Dying(connect(uri), last))
+        monkeypatch.setattr(published, "connect", lambda uri, last=last: dying(connect(uri), last))
         try:
             register(uri, run_id, f"digits-{last}")
             break
