@@ -10,6 +10,7 @@ import pytest
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.tracking import TrialRecord
+from selkd.training.loop import Epoch
 from selkd.training.run import train
 
 
@@ -66,3 +67,39 @@ def test_the_teachers_answers_lie_beside_the_students(mode: str, workspace: Work
 def test_without_a_teacher_there_are_no_answers_of_one(workspace: Workspace) -> None:
     trained = train(config(), workspace)
     assert "teacher" not in pd.read_parquet(trained.folder / "predictions-test.parquet")
+
+
+SELDOM = {"steps": 13, "batch_size": 8, "keep": "last", "validate_every": 3}  # two batches an epoch
+
+
+def test_looking_seldom_at_validation_rows_changes_no_student(workspace: Workspace) -> None:
+    """Not the weights, and not what a policy that learns after every epoch chooses."""
+    policy = {"samples": {"policy": "el2n", "rounds": 2, "keep": 0.9}}
+    seldom = config(training=SELDOM, selection=policy)
+    each = config(training=SELDOM | {"validate_every": 1}, selection=policy)
+    assert each.key != seldom.key
+    often, rare = train(each, workspace), train(seldom, workspace)
+    assert list(often.history.index) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(rare.history.index) == [3, 6, 7]
+    weights = [(one.student / "weights.safetensors").read_bytes() for one in (often, rare)]
+    assert weights[0] == weights[1]
+    columns = [name for name in rare.history if not name.endswith("per_second")]
+    assert rare.history[columns].equals(often.history.loc[rare.history.index, columns])
+
+
+def test_a_student_that_looks_seldom_goes_on_from_its_last_look(workspace: Workspace) -> None:
+    whole = train(config(name="whole", training=SELDOM), workspace)
+    stopped = config(name="stopped", training=SELDOM)
+    seen: list[int] = []
+
+    def stop(epoch: Epoch) -> None:
+        seen.append(epoch.epoch)
+        if seen == [3]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, workspace, on_epoch=stop)
+    again = train(stopped, workspace, on_epoch=stop)
+    assert seen == [3, 6, 7]
+    files = [(one.student / "weights.safetensors").read_bytes() for one in (whole, again)]
+    assert files[0] == files[1]

@@ -21,8 +21,11 @@ from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
 from selkd.weighting import WEIGHTINGS
 
-SAID_IF_CHANGED = ("data.outer", "data.faults", "semantics", "weighting", "selection.teachers")
-"""Groups that a trial's key tells of only where they are not at their defaults."""
+SAID_IF_CHANGED = (
+    *("data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),
+    "training.validate_every",
+)
+"""What a trial's key tells of only where it is not at its default."""
 
 
 class Settings(BaseModel):
@@ -133,6 +136,12 @@ class TrainingSettings(Settings):
     views: int = Field(default=4, ge=1, le=256, description="Stored views a row, where augmentation is random.")
     keep: Literal["best", "last"] = Field(
         default="best", description="The student is the best epoch on validation, or the last."
+    )
+    validate_every: int = Field(
+        default=1,
+        ge=1,
+        description="Epochs between two looks at the validation rows, each with a checkpoint; the last epoch has one. "
+        "Where an epoch is a few batches, looking at every one takes longer than training.",
     )
     threads: int = Field(default=1, ge=1, description="CPU threads a worker process.")
 

@@ -6,7 +6,6 @@ many rows as they would, but on any rows: a policy that chooses them may need mo
 
 import math
 import os
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.room import at_once
 from selkd.sweeps.space import SearchSpace
 from selkd.training.loop import Epoch
-from selkd.training.run import fit
+from selkd.training.run import fit, threads
 from selkd.training.workers import Workers
 
 SAMPLED = 10
@@ -32,6 +31,8 @@ CONCLUDING = 0.5
 """Seconds in which a finished student is scored, drawn and written; seen on one core of a laptop."""
 FORWARD = 1 / 3
 """Share of a training step's time that answering the same rows takes."""
+LOOKING = 0.01
+"""Seconds in which metrics and a checkpoint of an epoch are written."""
 FILES = 350_000
 """Bytes of a student's figures and records; weights, checkpoints and predictions are counted apart."""
 
@@ -118,22 +119,21 @@ def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, n
             "and its own training is not counted."
         )
     tree["selection"]["samples"] = {"policy": "all", "keep": config.selection.samples.keep}
-    tree["training"] |= {"epochs": None, "steps": STEPS, "keep": "last"}
+    tree["training"] |= {"epochs": None, "steps": STEPS, "keep": "last", "validate_every": 1}
     tree["workers"] |= {"count": 1}
     speeds: list[float] = []
 
     def heard(epoch: Epoch) -> None:
         speeds.append(epoch.metrics["train/rows_per_second"])
 
-    began = time.perf_counter()
-    setup, student = fit(RunConfig.model_validate(tree), workspace, Workers(), heard, keep=False)
-    elapsed = time.perf_counter() - began
+    with threads(config.training.threads):  # the first steps of a process are slow, the later ones are a study's
+        setup, student = fit(RunConfig.model_validate(tree), workspace, Workers(), heard, keep=False)
+    speed = max(speeds)
     steps, per_epoch = replace(setup, config=config).total_steps, len(setup.batches())
-    step = config.training.batch_size / speeds[-1]
-    answered = len(setup.splits.validation) * max(math.ceil(steps / per_epoch) - len(speeds), 0)
-    answered += len(setup.splits.test)
-    seconds = elapsed + (steps - STEPS) * step + FORWARD * answered / speeds[-1] + CONCLUDING
-    return Measured(max(seconds, CONCLUDING), _bytes(cost.parameters(student), setup))
+    looks = math.ceil(steps / per_epoch / config.training.validate_every)
+    answered = len(setup.splits.validation) * looks + len(setup.splits.test)
+    seconds = (steps * config.training.batch_size + FORWARD * answered) / speed + LOOKING * looks + CONCLUDING
+    return Measured(seconds, _bytes(cost.parameters(student), setup))
 
 
 def _bytes(parameters: int, setup: Any) -> int:

@@ -134,12 +134,12 @@ class _Training:
         self._lookout.look()
 
     def _metrics_at(self, milestone: float, epoch: Epoch) -> Mapping[str, float]:
-        """Those of the milestone's own epoch, which is an earlier one where training was killed before it was heard."""
+        """Those of the first look at the milestone, which is an earlier one where training was killed unheard."""
         own = math.ceil(milestone * epoch.epochs - 1e-9)
         if own >= epoch.epoch:
             return epoch.metrics
         history = TrialRecord(self._workspace.runs / self._config.key).history()
-        return {str(name): value for name, value in history.loc[own].items()}
+        return {str(name): value for name, value in history.loc[own:].iloc[0].items()}
 
 
 def _ended(outcome: str, reason: str | None) -> Result:

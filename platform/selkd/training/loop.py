@@ -56,6 +56,7 @@ class Loop:
     precision: str = "float32"
     clip: float | None = None
     accumulate: int = 1
+    validate_every: int = 1  # epochs
     keys: RowKeys = field(default_factory=RowKeys)
     seed: int = 0
     weighing: Weighing | None = None
@@ -73,7 +74,8 @@ class Loop:
     ) -> None:
         """Train from the last checkpoint, or from the start, to the end.
 
-        Of every epoch `report` hears before its checkpoint is written, and `then` afterwards: there it may be ended.
+        Of every epoch that is validated `report` hears before its checkpoint is written, and `then` afterwards: there
+        it may be ended.
         """
         trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
@@ -94,6 +96,8 @@ class Loop:
                 raise self._not_finite(stop - 1, "a parameter", math.nan)
             step = stop
             rounds = self._learned(epoch, stop)
+            if (epoch + 1) % self.validate_every and step < self.total_steps:
+                continue
             metrics |= {f"validation/{k}": v for k, v in self._validated().items()}
             score = metrics[f"validation/{self.score}"]
             better = score > best or best == -math.inf  # a score that is never defined makes the last epoch the best

@@ -248,6 +248,7 @@ def _trained(
         precision=config.training.precision,
         clip=config.training.clip,
         accumulate=config.training.accumulate,
+        validate_every=config.training.validate_every,
         keys=setup.keys,
         seed=config.seed,
         weighing=setup.weighing,
