@@ -2,13 +2,17 @@ import http.server
 import logging
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from selkd.errors import UserError
-from selkd.tracking import Courier, TrialRecord, pending, reachable, sync
+from selkd.tracking import Courier, TrialRecord, delivery, pending, reachable, sync
+from selkd.tracking import courier as courier_module
 from selkd.tracking.delivery import missing
 
 ENOUGH = 60.0
@@ -99,6 +103,23 @@ def test_delivery_does_not_wait_for_the_end(trial, uri):
         waited.wait(0.05)
     assert missing(record.folder, uri, "tests") == 0
     assert courier.close(ENOUGH)
+
+
+def test_a_slow_server_is_waited_for_as_long_as_records_arrive(trial, uri, monkeypatch):
+    """The clock stands still, so every record arrives at once as far as patience is concerned."""
+
+    def slowly(*arguments: Any) -> int:
+        time.sleep(0.1)
+        return delivery.deliver(*arguments)
+
+    monkeypatch.setattr(courier_module, "deliver", slowly)
+    monkeypatch.setattr(courier_module, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    courier = Courier(uri, "tests")
+    records = [trial(f"student-{number}") for number in range(5)]
+    for record in records:
+        courier.poke(record.folder)
+    assert courier.close(0.05)
+    assert [missing(record.folder, uri, "tests") for record in records] == [0] * 5
 
 
 def test_training_never_waits_for_a_server_that_does_not_answer(trial, silent, released, caplog):

@@ -1,6 +1,7 @@
 """Run a study: take it up or go on with it, keep MLflow informed, and leave everything in good order."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -27,7 +28,10 @@ from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started
 from selkd.training.teach import refuse_another, teach
 
+log = logging.getLogger(__name__)
+
 DELIVERY_PATIENCE = 30.0
+"""Seconds without any record arriving after which MLflow is left to `selkd sync`."""
 
 Watch = Callable[[State], None]
 
@@ -119,7 +123,8 @@ def _train(
         state.apply(record.stop(director.finished, director.ending or "every candidate was tried"))
         courier.poke(record.folder)
         watch(state)
-        courier.close(DELIVERY_PATIENCE)
+        if not courier.close(DELIVERY_PATIENCE):
+            log.warning("%s: not everything reached MLflow yet; `selkd sync` delivers it", space.name)
 
 
 def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 from selkd.errors import UserError
@@ -26,6 +27,7 @@ class Courier:
         self._due: dict[Path, None] = {}
         self._poked = threading.Event()
         self._closing = threading.Event()
+        self._arrived = time.monotonic()
         self._thread = threading.Thread(target=self._work, name=f"courier of {experiment}", daemon=True)
         self._thread.start()
 
@@ -40,10 +42,12 @@ class Courier:
         self._poked.set()
 
     def close(self, timeout: float) -> bool:
-        """Try once more, for at most `timeout` seconds; whether everything is delivered."""
+        """Try once more, until no record arrived for `timeout` seconds; whether everything is delivered."""
+        self._arrived = time.monotonic()
         self._closing.set()
         self._poked.set()
-        self._thread.join(timeout)
+        while self._thread.is_alive() and (left := self._arrived + timeout - time.monotonic()) > 0:
+            self._thread.join(left)
         return not self._thread.is_alive() and not self._due
 
     def _work(self) -> None:
@@ -58,6 +62,7 @@ class Courier:
                 self._due.pop(folder)  # before it is read: what is added meanwhile is due again
                 try:
                     deliver(folder, self.uri, self.experiment)
+                    self._arrived = time.monotonic()
                     wait = PACE
                 except Exception as error:
                     self._due[folder] = None
