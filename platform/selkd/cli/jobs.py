@@ -116,7 +116,7 @@ def logs(
 
 @app.command()
 def stop(name: Name, json: show.Json = False) -> None:
-    """End a job. Students end their epoch first, and a study can be gone on with."""
+    """End a job. Students save where they are first, and a study can be gone on with."""
     from selkd.cluster.submission import find
 
     submission = find(name)

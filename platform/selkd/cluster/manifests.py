@@ -111,7 +111,7 @@ def _workers(name: str, nodes: Nodes, job: Job) -> Manifest:
     [container] = pod["containers"]
     container["lifecycle"] = Noted(
         {"preStop": {"exec": {"command": list(LEAVE)}}},
-        "Before the node goes: students end their epoch, save, and go on elsewhere.",
+        "Before the node goes: students save where they are, and go on elsewhere.",
     )
     return {
         "groupName": name,
