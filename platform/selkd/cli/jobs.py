@@ -79,7 +79,7 @@ def list_jobs(json: show.Json = False) -> None:
         show.say("No jobs yet. Next: `selkd submit JOB.yaml`")
     else:
         rows = [
-            [one["id"], one["status"], one["where"], " ".join(one["what"]), (one["submitted"] or "")[:16]]
+            [one["id"], one["status"], one["kind"], " ".join(one["what"]), (one["submitted"] or "")[:16]]
             for one in found
         ]
         show.table("", ["job", "status", "where", "what", "submitted (UTC)"], rows)

@@ -98,6 +98,7 @@ class Submission:
             "name": self.job.name,
             "what": self.job.what,
             "where": str(self.job.where),
+            "kind": self.job.where.kind,
             "status": state.status,
             "exit_code": state.exit_code if state.ended else None,
             "reason": state.reason,
@@ -171,6 +172,8 @@ def _submitted(id: str, job: Job, tree: Tree | None, workspace: Workspace) -> Su
             record.describe(job, tree and tree.fingerprint, len(tree.files) if tree else 0, tree.bytes if tree else 0)
         place.submit(id, job, tree)
         record.submitted()
+        if tree and tree.outside and job.where.kind != "local":
+            warnings.append(f"not shipped, since they lead out of {tree.root}: {', '.join(tree.outside)}")
     return Submission(id, workspace, tuple(warnings), is_new=True)
 
 
