@@ -155,11 +155,13 @@ def resubmit(name: Name, json: show.Json = False) -> None:
 def _render(job: "Job") -> None:
     """The manifests, for a person or kubectl to read."""
     from selkd.cluster.manifests import render
+    from selkd.cluster.submission import tree_of
     from selkd.errors import UserError
 
     if job.where.kind != "kuberay":
         raise UserError(f"where: {job.where} has no manifests. Add where=kuberay.")
-    typer.echo(render(job.id(None), job), nl=False)
+    named = tree_of(job)
+    typer.echo(render(job.id(named and named.fingerprint), job, named), nl=False)
 
 
 def _refuse_unknown(job: "Job") -> None:
