@@ -285,7 +285,7 @@ def test_ctrl_c_ends_the_epoch_and_the_study_goes_on_by_the_same_command(folder:
         driver.send_signal(signal.SIGINT)
         out, err = driver.communicate(timeout=120)
     assert driver.returncode == 130
-    assert "interrupted: stopping: students end their epoch; the same command goes on" in err
+    assert "interrupted: stopping: students save where they are; the same command goes on" in err
     assert err.strip().endswith("interrupted; the same command goes on from the last checkpoint")
     assert "`selkd sweep --resume interrupted`" in out
     study = Study.read("interrupted", Workspace(folder / ".selkd"))

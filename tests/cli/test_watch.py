@@ -145,7 +145,7 @@ def test_what_breaks_a_constraint_is_never_the_best(tmp_path: Path, written: io.
 
 def test_a_study_that_is_asked_to_stop_says_so(study: Study) -> None:
     (study.record.folder / STOP).touch()
-    assert "students end their epoch; the same command goes on" in screen(study)
+    assert "students save where they are; the same command goes on" in screen(study)
     study.record.stop(False, "interrupted (SIGINT)")
     assert "delivering to MLflow" in screen(study)
 

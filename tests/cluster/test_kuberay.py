@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from selkd.cluster.job import Job
 from selkd.cluster.kuberay import MANIFEST, _node, _quantity, _state
 from selkd.cluster.submission import submit
 from selkd.config import Workspace
+from selkd.errors import UserError
 
 
 def given(log: Path) -> list[tuple[list[str], str]]:
@@ -46,6 +48,57 @@ def test_a_stop_deletes_the_job_and_nothing_else(job: Callable[..., Job], worksp
     deleted = [arguments for arguments, _ in given(kubectl) if "delete" in arguments]
     assert deleted == [["--namespace=default", "delete", "rayjob", submission.id, "--ignore-not-found", "--wait=false"]]
     assert submission.state().status == "stopped"
+
+
+SPACE = "name: small\nbase:\n  seed: 3\n\n# the end\n"
+
+
+def test_files_that_the_command_names_go_to_the_pods(
+    job: Callable[..., Job], workspace: Workspace, kubectl: Path, tree: Path
+) -> None:
+    """So that the job of a laptop runs there with one word changed."""
+    (tree / "spaces").mkdir()
+    (tree / "spaces" / "small.yaml").write_text(SPACE)
+    made = job(where="kuberay", what=["sweep", "spaces/small.yaml", "/mnt/selkd/theirs.yaml", "base.a=b.yaml"])
+    submission = submit(made, workspace)
+    files, document = yaml.safe_load_all((submission.record.folder / MANIFEST).read_text())
+    assert "  small.yaml: |\n    name: small" in (submission.record.folder / MANIFEST).read_text().replace("1-", "")
+    entry = "selkd sweep /etc/selkd/spaces/small.yaml /mnt/selkd/theirs.yaml base.a=b.yaml"
+    assert document["spec"]["entrypoint"] == entry
+    head = document["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    [volume] = [volume for volume in head["volumes"] if "configMap" in volume]
+    [mount] = [mount for mount in head["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
+    assert volume["configMap"]["name"] == files["metadata"]["name"] == submission.id
+    seen = {f"{mount['mountPath']}/{item['path']}": files["data"][item["key"]] for item in volume["configMap"]["items"]}
+    assert seen == {"/etc/selkd/spaces/small.yaml": SPACE}
+
+    submission.record.stopping()
+    submission.place.stop(submission.id)
+    assert ["delete", "rayjob,configmap", submission.id] in [arguments[1:4] for arguments, _ in given(kubectl)]
+    (tree / "spaces" / "small.yaml").write_text(SPACE + "#\n")
+    assert submit(made, workspace).id != submission.id, "with another content it is another job"
+
+
+@pytest.mark.parametrize(
+    ("word", "keys", "why"),
+    [
+        ("absent.yaml", {}, "absent.yaml is not there"),
+        ("../secret.yaml", {}, r"\.\./secret.yaml is"),
+        ("leak.yaml", {}, "leak.yaml is"),
+        ("space.yaml", {"kubernetes": {"cluster": "ours"}}, "run already"),
+        ("large.yaml", {}, "at most 1 MiB"),
+    ],
+)
+def test_files_that_cannot_go_to_the_pods_are_refused(
+    job: Callable[..., Job], workspace: Workspace, kubectl: Path, tree: Path, word: str, keys: dict[str, Any], why: str
+) -> None:
+    (tree.parent / "secret.yaml").write_text("a: b\n")
+    (tree / "leak.yaml").symlink_to(tree.parent / "secret.yaml")
+    (tree / "space.yaml").write_text(SPACE)
+    (tree / "large.yaml").write_text("#" * 1_000_001)
+    with pytest.raises(UserError, match=why):
+        submit(job(where="kuberay", what=["sweep", word], **keys), workspace)
+    assert not kubectl.exists()
 
 
 def test_without_kubectl_the_manifest_is_written_and_it_is_said(

@@ -228,6 +228,14 @@ def test_odd_text_is_read_back_as_it_was(value: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "value", ["two\nlines\n", "a\n\n  b\n\n", " first\n\tlast\n\n", "a\n---\nb: |\n", "\x07\n\n", "a\n \n b\nc"]
+)
+def test_text_of_several_lines_is_read_back_as_it_was(value: str) -> None:
+    written = text([{"key": [{"name": value}], "noted": Noted(value, "why")}])
+    assert yaml.safe_load(written) == {"key": [{"name": value}], "noted": value}
+
+
 def test_variables_cannot_break_out_of_their_place(job: Callable[..., Job]) -> None:
     value = 'x"\n      - name: EVIL\n        value: "1'
     made = described(environment={"variables": {"A": value}})

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from selkd.data.augment import Augmentation, augment
+from selkd.data.cache import ArrayCache, Arrays, Create
 from selkd.data.dataset import Part
 from selkd.data.evidence import statistics, teacher_logits
 from selkd.data.progress import heard_by
 from selkd.data.rows import ArrayRows
-from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.errors import UserError
 
 torch.set_num_threads(1)
@@ -64,7 +64,7 @@ def ask(tmp_path: Path, part: Part) -> Callable[..., Arrays]:
             "part_name": "train", "views": 3, "augmentation": CROPS, "seed": 5, "fill": FILL, "device": "cpu",
             "batch_size": 10,
         }  # fmt: skip
-        return teacher_logits(ArrayStore(tmp_path), **{**usual, **changed})
+        return teacher_logits(ArrayCache(tmp_path), **{**usual, **changed})
 
     return teach
 
@@ -148,7 +148,7 @@ class TestStatistics:
     @pytest.mark.parametrize("rows", [1, 7, 2500])
     def test_statistics_equal_a_count_row_by_row(self, tmp_path: Path, rows: int) -> None:
         logits, labels = _logits(tmp_path, 2, rows, 4)
-        found = statistics(ArrayStore(tmp_path), logits, labels)
+        found = statistics(ArrayCache(tmp_path), logits, labels)
         expected = _slow_statistics(logits["logits"], labels.tolist())
         assert set(found) == set(expected)
         for name, value in expected.items():
@@ -156,7 +156,7 @@ class TestStatistics:
 
     def test_category_tables_add_up(self, tmp_path: Path) -> None:
         logits, labels = _logits(tmp_path, 3, 200, 4)
-        found = statistics(ArrayStore(tmp_path), logits, labels)
+        found = statistics(ArrayCache(tmp_path), logits, labels)
         assert found["rows"].tolist() == [67, 67, 66, 0]
         np.testing.assert_allclose(found["confusion"].sum(1), found["rows"])
         np.testing.assert_allclose(found["mean_probability"][:3].sum(1), 1)
@@ -164,18 +164,18 @@ class TestStatistics:
 
     def test_statistics_are_computed_once_for_the_same_labels(self, tmp_path: Path) -> None:
         logits, labels = _logits(tmp_path, 1, 9, 4)
-        store = ArrayStore(tmp_path)
-        first = statistics(store, logits, labels)
+        cache = ArrayCache(tmp_path)
+        first = statistics(cache, logits, labels)
         before = (first.folder / "meta.json").stat().st_mtime_ns
-        assert statistics(store, logits, labels).fingerprint == first.fingerprint
+        assert statistics(cache, logits, labels).fingerprint == first.fingerprint
         assert (first.folder / "meta.json").stat().st_mtime_ns == before
-        assert statistics(store, logits, labels.flip(0)).fingerprint != first.fingerprint
+        assert statistics(cache, logits, labels.flip(0)).fingerprint != first.fingerprint
 
     @pytest.mark.parametrize("labels", [[0, 1], [0, 1, 4], [0, 1, -1], [0, 1, 2, 3]])
     def test_labels_that_do_not_fit_the_teacher_are_refused(self, tmp_path: Path, labels: list[int]) -> None:
         logits, _ = _logits(tmp_path, 1, 3, 4)
         with pytest.raises(UserError, match=r"do not fit.*3 rows, 4 categories"):
-            statistics(ArrayStore(tmp_path), logits, torch.tensor(labels))
+            statistics(ArrayCache(tmp_path), logits, torch.tensor(labels))
 
 
 def _logits(root: Path, views: int, rows: int, categories: int) -> tuple[Arrays, Tensor]:
@@ -185,7 +185,7 @@ def _logits(root: Path, views: int, rows: int, categories: int) -> tuple[Arrays,
         create("logits", values.shape, "<f4")[:] = values
 
     labels = torch.arange(rows) % (categories - 1)
-    return ArrayStore(root).get({"logits": list(values.shape)}, make, what="logits"), labels
+    return ArrayCache(root).get({"logits": list(values.shape)}, make, what="logits"), labels
 
 
 def _slow_statistics(logits: np.ndarray, labels: list[int]) -> dict[str, np.ndarray]:

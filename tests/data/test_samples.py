@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from selkd.data.cache import ArrayCache
 from selkd.data.dataset import Part
 from selkd.data.rows import ArrayRows
 from selkd.data.samples import category_means, stratified
-from selkd.data.store import ArrayStore
 
 
 def part(counts: tuple[int, ...] = (9, 2, 5)) -> Part:
@@ -41,7 +41,7 @@ def test_means_are_those_of_each_category_and_computed_once(tmp_path: Path) -> N
 
     found, again = (
         category_means(
-            ArrayStore(tmp_path), network="n", features_of=features_of, part=rows, data_fingerprint="d", categories=3,
+            ArrayCache(tmp_path), network="n", features_of=features_of, part=rows, data_fingerprint="d", categories=3,
             device="cpu", batch_size=2,
         )["means"] for _ in range(2)
     )  # fmt: skip

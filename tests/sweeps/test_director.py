@@ -14,6 +14,7 @@ from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
 from selkd.tracking import StudyRecord, TrialRecord
+from selkd.training.checkpoints import Checkpoints
 from selkd.training.ending import StoppedEarly, obey
 
 NAMES = ("zero", "one", "two", "three")
@@ -250,8 +251,9 @@ def test_a_trial_whose_process_dies_again_and_again_fails_and_one_that_gets_furt
     trial = study.director.next()
     record = TrialRecord(study.workspace.runs / trial.key)
     record.begin(trial.key, "study", {}, {}, {})
-    for epoch in range(1, 7):
-        record.log(epoch, {"a": 1.0}, 10)
+    checkpoints = Checkpoints(record.folder / "checkpoints")
+    for step in range(1, 7):
+        checkpoints.save({}, step, best=False)  # in the middle of the first epoch
         study.director.lost(trial.key, "killed")
         assert study.director.next() is trial
     for _ in range(2):

@@ -11,6 +11,7 @@ from selkd.files import holding
 from selkd.sweeps import trainable
 from selkd.sweeps.trainable import _Training
 from selkd.tracking import TrialRecord
+from selkd.training.checkpoints import Checkpoints
 from selkd.training.ending import StoppedEarly, ask_to_end
 
 Begin = Callable[..., _Training]
@@ -73,6 +74,22 @@ def test_a_stopped_study_pauses_its_students_and_they_go_on(begin: Begin, tmp_pa
     assert begin().next()["outcome"] == "finished"
     trained = [event["step"] for event in record(tmp_path).ledger.events() if event["event"] == "log"]
     assert trained == [1, 2, 3, 4], "no epoch is trained twice"
+
+
+def test_an_epoch_that_takes_long_is_left_in_the_middle_and_gone_on_with(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainable, "PACE", 0)
+    (tmp_path / "stop").touch()
+    chosen = config(batch_size=16)
+    assert begin(chosen).next()["outcome"] == "stopped"
+    (tmp_path / "stop").unlink()
+    left = record(tmp_path, chosen)
+    assert left.progress == (0, 0)
+    assert Checkpoints(left.folder / "checkpoints").reached == 1
+    assert begin(chosen).next()["outcome"] == "finished"
+    trained = [event["step"] for event in record(tmp_path, chosen).ledger.events() if event["event"] == "log"]
+    assert trained == [1, 2, 3, 4]
 
 
 def test_a_milestone_that_nobody_heard_of_is_told_later_with_its_own_value(begin: Begin, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from selkd.data import Part, Task, TaskView
 from selkd.data.augment import Augmentation, augment, partners
+from selkd.data.cache import ArrayCache
 from selkd.data.evidence import teacher_logits
 from selkd.data.rows import ArrayRows, StreamedRows
-from selkd.data.store import ArrayStore
 from selkd.errors import UserError
 from selkd.training.batches import Batch, Batches, Stored
 from selkd.training.workers import Workers
@@ -122,7 +122,7 @@ def test_stored_views_are_the_teachers_answers_to_the_very_images(
 ) -> None:
     part = Part(ArrayRows(IMAGES, LABELS), INDEX)
     logits = teacher_logits(
-        ArrayStore(tmp_path), teacher_fingerprint="teacher", logits_of=teacher, part=part, data_fingerprint="data",
+        ArrayCache(tmp_path), teacher_fingerprint="teacher", logits_of=teacher, part=part, data_fingerprint="data",
         part_name="train", views=3, augmentation=augmentation, seed=11, fill=FILL, device="cpu", batch_size=10,
     )["logits"]  # fmt: skip
     seen: set[bytes] = set()

@@ -79,7 +79,7 @@ def list_jobs(json: show.Json = False) -> None:
         show.say("No jobs yet. Next: `selkd submit JOB.yaml`")
     else:
         rows = [
-            [one["id"], one["status"], one["where"], " ".join(one["what"]), (one["submitted"] or "")[:16]]
+            [one["id"], one["status"], one["kind"], " ".join(one["what"]), (one["submitted"] or "")[:16]]
             for one in found
         ]
         show.table("", ["job", "status", "where", "what", "submitted (UTC)"], rows)
@@ -116,7 +116,7 @@ def logs(
 
 @app.command()
 def stop(name: Name, json: show.Json = False) -> None:
-    """End a job. Students end their epoch first, and a study can be gone on with."""
+    """End a job. Students save where they are first, and a study can be gone on with."""
     from selkd.cluster.submission import find
 
     submission = find(name)
@@ -155,11 +155,13 @@ def resubmit(name: Name, json: show.Json = False) -> None:
 def _render(job: "Job") -> None:
     """The manifests, for a person or kubectl to read."""
     from selkd.cluster.manifests import render
+    from selkd.cluster.submission import tree_of
     from selkd.errors import UserError
 
     if job.where.kind != "kuberay":
         raise UserError(f"where: {job.where} has no manifests. Add where=kuberay.")
-    typer.echo(render(job.id(None), job), nl=False)
+    named = tree_of(job)
+    typer.echo(render(job.id(named and named.fingerprint), job, named), nl=False)
 
 
 def _refuse_unknown(job: "Job") -> None:

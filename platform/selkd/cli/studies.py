@@ -41,7 +41,9 @@ def studies(json: show.Json = False) -> None:
 
 def study(
     name: Annotated[str, typer.Argument(help="Name of the study.", show_default=False)],
-    stop: Annotated[bool, typer.Option("--stop", help="End it: students end their epoch. It can be resumed.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End it: students save where they are. It can be resumed.")
+    ] = False,
     trials: Annotated[bool, typer.Option("--trials", help="Show every student, too.")] = False,
     json: show.Json = False,
 ) -> None:

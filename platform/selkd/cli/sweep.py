@@ -45,7 +45,7 @@ def sweep(
     """Run a study: train a student for each candidate of a search space, and record them all.
 
     Whatever interrupts it (Ctrl-C, a crash, a full disk), the same command goes on and no finished student is trained
-    again. Ctrl-C lets students end their epoch; a second one ends at once.
+    again. Ctrl-C lets students save where they are; a second one ends at once.
 
     A search space is a YAML file such as
 

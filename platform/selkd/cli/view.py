@@ -64,7 +64,7 @@ class View:
         if state.driver is None:
             return "delivering to MLflow"
         if self.stop.exists():
-            return "stopping: students end their epoch; the same command goes on"
+            return "stopping: students save where they are; the same command goes on"
         begun = any(trial.status != "waiting" for trial in state.trials.values())
         return "running" if begun else "starting Ray"
 

@@ -42,6 +42,9 @@ def _lines(value: Any, said: set[str]) -> Iterator[str]:
             if isinstance(below, Mapping | list) and below:
                 yield f"{_scalar(key)}:"
                 yield from (f"  {line}" for line in _lines(below, said))
+            elif isinstance(below, str) and (lines := _literal(below)):
+                yield f"{_scalar(key)}: |"
+                yield from lines
             else:
                 yield f"{_scalar(key)}: {_scalar(below)}"
     elif isinstance(value, list):
@@ -51,6 +54,18 @@ def _lines(value: Any, said: set[str]) -> Iterator[str]:
             yield from (f"  {line}" for line in others)
     else:
         yield _scalar(value)
+
+
+def _literal(value: str) -> list[str]:
+    """Lines of a text as they are, where it has several and YAML reads them back so."""
+    if value.count("\n") < 2:
+        return []
+    lines = [f"  {line}" if line else "" for line in value.removesuffix("\n").split("\n")]
+    try:
+        read = yaml.safe_load("\n".join(["k: |", *lines, ""]))
+    except yaml.YAMLError:
+        return []
+    return lines if read == {"k": value} else []
 
 
 def _scalar(value: Any) -> str:

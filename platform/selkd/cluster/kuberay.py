@@ -44,7 +44,7 @@ class KubeRay:
         return []
 
     def submit(self, id: str, job: Job, tree: Tree | None) -> None:
-        manifest = render(id, job)
+        manifest = render(id, job, tree)
         write_bytes(self.workspace.jobs / id / MANIFEST, manifest.encode())
         if self._here:
             self._kubectl("apply", "-f", "-", given=manifest)
@@ -67,7 +67,9 @@ class KubeRay:
 
     def stop(self, id: str) -> None:
         """The pods are told to end, and have their grace."""
-        self._kubectl("delete", "rayjob", id, "--ignore-not-found", "--wait=false")
+        path = self.workspace.jobs / id / MANIFEST
+        kinds = "rayjob,configmap" if path.is_file() and "kind: ConfigMap\n" in path.read_text() else "rayjob"
+        self._kubectl("delete", kinds, id, "--ignore-not-found", "--wait=false")
 
     @property
     def _here(self) -> bool:

@@ -4,16 +4,20 @@ import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from math import ceil
+from pathlib import PurePosixPath
 from typing import Any
 
 from selkd.cluster.blocks import Noted, text
 from selkd.cluster.job import MOUNTED, Job
 from selkd.cluster.orders import promised
 from selkd.cluster.settings import Nodes, Place
+from selkd.cluster.tree import Tree
 
 HOUR = 3600
 API = "ray.io/v1"
-VOLUME = "workspace"
+VOLUME, FILES = "workspace", "files"
+NAMED = "/etc/selkd"
+"""Where the head has the files that the command names."""
 USER = 1000
 """The user of the image."""
 KEPT = 600
@@ -32,22 +36,25 @@ LEAVE = (
 Manifest = dict[str, Any]
 
 
-def render(id: str, job: Job) -> str:
-    """The file for `kubectl apply`."""
+def render(id: str, job: Job, named: Tree | None = None) -> str:
+    """The file for `kubectl apply`; `named` are the files of this machine that the command names."""
     shared = job.kubernetes.cluster
     about = [
         f"# {id}: selkd {shlex.join(job.what)}",
         "# Written by `selkd submit --render`; change the job's file and render again.",
         "# Needs the KubeRay operator 1.5.1 or later, for token authentication.",
     ]
-    documents = [ray_cluster(shared, job), ray_job(id, job)] if shared else [ray_job(id, job)]
+    documents = [ray_cluster(shared, job), ray_job(id, job)] if shared else [ray_job(id, job, named)]
+    if named:
+        documents = [config_map(id, job, named), *documents]
     return "\n".join(about) + "\n" + text(documents)
 
 
-def ray_job(id: str, job: Job) -> Manifest:
+def ray_job(id: str, job: Job, named: Tree | None = None) -> Manifest:
     """The job: its command, how often it is tried, and how long."""
     shared = job.kubernetes.cluster
-    spec: Manifest = {"entrypoint": shlex.join(["selkd", *job.what])}
+    words = [f"{NAMED}/{word}" if named and word in named.files else word for word in job.what]
+    spec: Manifest = {"entrypoint": shlex.join(["selkd", *words])}
     if job.driver.cpus:
         spec["entrypointNumCpus"] = _number(job.driver.cpus)
     if job.driver.gpus:
@@ -67,12 +74,33 @@ def ray_job(id: str, job: Job) -> Manifest:
     spec["submitterPodTemplate"] = Noted(_submitter(job), "Hands the command to the head, and prints what it prints.")
     if not shared:
         spec["rayClusterSpec"] = _cluster(job)
+    if named:
+        _mount(spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"], id, named)
     return {"apiVersion": API, "kind": "RayJob", "metadata": _metadata(id, job), "spec": spec}
 
 
 def ray_cluster(name: str, job: Job) -> Manifest:
     """A cluster that stays, for several jobs."""
     return {"apiVersion": API, "kind": "RayCluster", "metadata": _metadata(name, job), "spec": _cluster(job)}
+
+
+def config_map(id: str, job: Job, named: Tree) -> Manifest:
+    """The files that the command names, as they are here."""
+    data = {key: path.read_text() for key, path in zip(_keys(named), named.files.values(), strict=True)}
+    why = "Files of the machine that submitted, under the names of the command."
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(id, job), "data": Noted(data, why)}
+
+
+def _mount(pod: Manifest, id: str, named: Tree) -> None:
+    """Let the pod see the files, in folders as here."""
+    items = [{"key": key, "path": name} for key, name in zip(_keys(named), named.files, strict=True)]
+    pod["containers"][0]["volumeMounts"].append({"name": FILES, "mountPath": NAMED, "readOnly": True})
+    pod["volumes"].append({"name": FILES, "configMap": {"name": id, "items": items}})
+
+
+def _keys(named: Tree) -> list[str]:
+    """Keys of a ConfigMap have no folders."""
+    return [f"{number}-{path.name}" for number, path in enumerate(map(PurePosixPath, named.files), start=1)]
 
 
 def _cluster(job: Job) -> Manifest:
@@ -111,7 +139,7 @@ def _workers(name: str, nodes: Nodes, job: Job) -> Manifest:
     [container] = pod["containers"]
     container["lifecycle"] = Noted(
         {"preStop": {"exec": {"command": list(LEAVE)}}},
-        "Before the node goes: students end their epoch, save, and go on elsewhere.",
+        "Before the node goes: students save where they are, and go on elsewhere.",
     )
     return {
         "groupName": name,

@@ -34,6 +34,8 @@ STATUSES: dict[str, Status] = {
 }
 OVERRIDING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Variables that Ray's client prefers to the address it is given."""
+TALKATIVE = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
+"""Loggers of the client whose lines would stand among a job's own."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UNKNOWN = "does not exist"
 DELAY = 5.0  # seconds over a command's own grace, before Ray kills it
@@ -144,7 +146,8 @@ class RayJobs:
     def _client(self) -> Any:
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.WARNING)
+        for talkative in TALKATIVE:
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         kept = {name: os.environ.pop(name) for name in OVERRIDING if name in os.environ}
         try:
             return JobSubmissionClient(self.address, headers=self._headers)

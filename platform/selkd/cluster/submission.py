@@ -12,7 +12,7 @@ from selkd.cluster.job import Job
 from selkd.cluster.places import Place, place_of
 from selkd.cluster.record import LEDGER, JobRecord
 from selkd.cluster.states import State
-from selkd.cluster.tree import Tree
+from selkd.cluster.tree import Tree, megabytes
 from selkd.config import Workspace
 from selkd.errors import UserError, nearest
 from selkd.files import holding
@@ -20,6 +20,8 @@ from selkd.files import holding
 PATIENCE = 60.0
 PAUSE = 0.5
 FILES = (".yaml", ".yml")
+LARGEST_MAP = 10**6
+"""Bytes of files that Kubernetes takes to pods, a little less than it would."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Submission:
             "name": self.job.name,
             "what": self.job.what,
             "where": str(self.job.where),
+            "kind": self.job.where.kind,
             "status": state.status,
             "exit_code": state.exit_code if state.ended else None,
             "reason": state.reason,
@@ -138,13 +141,39 @@ def find(name: str, workspace: Workspace | None = None) -> Submission:
 
 
 def tree_of(job: Job) -> Tree | None:
-    """The working tree, where it is what runs; every file that the command names must be in it."""
+    """What goes where the job runs: the working tree, or the files that the command names where an image runs.
+
+    Every file that the command names must be in it.
+    """
+    words = [word for word in job.what if word.endswith(FILES) and "=" not in word]
+    if job.where.kind == "kuberay":
+        return _named([word for word in words if not Path(word).is_absolute()], job)
     if not job.ships:
         return None
     tree = Tree.of(job.environment.tree)
-    for word in job.what:
-        if word.endswith(FILES) and "=" not in word and word not in tree.files:
+    for word in words:
+        if word not in tree.files:
             _refuse_absent(word, tree, job)
+    return tree
+
+
+def _named(words: list[str], job: Job) -> Tree | None:
+    """Files that a ConfigMap brings to pods; absolute names are what the pods have themselves."""
+    if not words:
+        return None
+    tree = Tree.named(job.environment.tree, words)
+    for word in words:
+        if word not in tree.files:
+            _refuse_absent(word, tree, job)
+    if job.kubernetes.cluster:
+        raise UserError(
+            f"what: {words[0]} is on this machine, and pods of the cluster {job.kubernetes.cluster!r} run already. "
+            "Copy it to the workspace and name it as they see it, or leave kubernetes.cluster out."
+        )
+    if tree.bytes > LARGEST_MAP:
+        raise UserError(
+            f"what: {', '.join(words)} hold {megabytes(tree.bytes)}; Kubernetes brings at most 1 MiB to pods."
+        )
     return tree
 
 
@@ -171,6 +200,8 @@ def _submitted(id: str, job: Job, tree: Tree | None, workspace: Workspace) -> Su
             record.describe(job, tree and tree.fingerprint, len(tree.files) if tree else 0, tree.bytes if tree else 0)
         place.submit(id, job, tree)
         record.submitted()
+        if tree and tree.outside and job.where.kind != "local":
+            warnings.append(f"not shipped, since they lead out of {tree.root}: {', '.join(tree.outside)}")
     return Submission(id, workspace, tuple(warnings), is_new=True)
 
 

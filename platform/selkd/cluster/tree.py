@@ -4,7 +4,7 @@ import hashlib
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -47,6 +47,14 @@ class Tree:
                 f"in {heavy}. Name what the job does not need in .selkdignore, written as .gitignore is."
             )
         return tree
+
+    @classmethod
+    def named(cls, root: Path, names: Iterable[str]) -> "Tree":
+        """These files of a folder and nothing else, whatever is ignored; names that are not in it are left out."""
+        root = root.expanduser().resolve()
+        found = {name: root / name for name in names if ".." not in PurePosixPath(name).parts}
+        inside = {n: path for n, path in found.items() if path.is_file() and path.resolve().is_relative_to(root)}
+        return cls(root, inside, ())
 
     @cached_property
     def bytes(self) -> int:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from selkd.data.cache import ArrayCache, Arrays, Create
 from selkd.data.dataset import Dataset, Rows
 from selkd.data.progress import tell
 from selkd.data.rows import ArrayRows
-from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.files import fingerprint
 
 VERSION = 1
@@ -25,8 +25,8 @@ CHUNK = 2**25  # bytes decoded at a time
 ReadRows = Callable[[], Mapping[str, Rows]]  # "train", and "test" where there is an official one
 
 
-def arrays_under(root: Path) -> ArrayStore:
-    return ArrayStore(root / "mapped")
+def arrays_under(root: Path) -> ArrayCache:
+    return ArrayCache(root / "mapped")
 
 
 def keep(

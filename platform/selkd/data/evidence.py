@@ -1,4 +1,4 @@
-"""Evidence: what is known per row and per category before training, computed once and kept in the store of arrays.
+"""Evidence: what is known per row and per category before training, computed once and kept in the cache of arrays.
 
 Shapes: V views, N rows, K categories of the teacher.
 """
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from selkd.data.augment import Augmentation, augment
+from selkd.data.cache import ArrayCache, Arrays, Create
 from selkd.data.dataset import Part
 from selkd.data.progress import tell
 from selkd.data.rows import at_once
-from selkd.data.store import Arrays, ArrayStore, Create
 from selkd.errors import UserError
 
 Answers = Callable[[Tensor, Tensor], Tensor]
@@ -26,7 +26,7 @@ STATISTICS_ROWS = 1024
 
 
 def teacher_logits(
-    store: ArrayStore,
+    cache: ArrayCache,
     *,
     teacher_fingerprint: str,
     logits_of: Answers,
@@ -87,10 +87,10 @@ def teacher_logits(
                 tell(f"teacher, {part_name}", int(rows[0]) * views + (view + 1) * len(rows), views * len(part))
 
     with torch.no_grad():
-        return store.get(key, make, what=f"the teacher's outputs of the {part_name} part")
+        return cache.get(key, make, what=f"the teacher's outputs of the {part_name} part")
 
 
-def statistics(store: ArrayStore, logits: Arrays, labels: Tensor) -> Arrays:
+def statistics(cache: ArrayCache, logits: Arrays, labels: Tensor) -> Arrays:
     """What stored `logits` [V, N, K] say about rows and categories, given `labels` [N]; means over views.
 
     Per row: `true_probability`, `margin` (true less best other probability), `entropy` in nats, `correct`. Per
@@ -135,4 +135,4 @@ def statistics(store: ArrayStore, logits: Arrays, labels: Tensor) -> Arrays:
         create("accuracy", (categories,), "<f8")[:] = (confusion.diagonal() / sizes).numpy()
         create("rows", (categories,), "<i8")[:] = sizes.numpy()
 
-    return store.get(key, make, what="statistics of the teacher's outputs")
+    return cache.get(key, make, what="statistics of the teacher's outputs")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from selkd.data import draws
+from selkd.data.cache import ArrayCache, Arrays, Create
 from selkd.data.dataset import Part
-from selkd.data.store import Arrays, ArrayStore, Create
 
 VERSION = 1
 
@@ -25,7 +25,7 @@ def stratified(part: Part, rows: int, seed: int) -> Part:
 
 
 def category_means(
-    store: ArrayStore,
+    cache: ArrayCache,
     *,
     network: str,
     features_of: Callable[[Tensor], Tensor],
@@ -54,4 +54,4 @@ def category_means(
         counts = torch.bincount(part.labels, minlength=categories)
         create("means", tuple(sums.shape), "<f8")[:] = (sums / counts[:, None]).numpy()
 
-    return store.get(key, make, what="mean features of categories")
+    return cache.get(key, make, what="mean features of categories")

@@ -16,7 +16,9 @@ from selkd.sweeps.stopping import Report
 from selkd.sweeps.studies import judged
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.tracking.record import End
+from selkd.tracking.stored import CHECKPOINTS
 from selkd.tracking.study import Verdict
+from selkd.training.checkpoints import Checkpoints
 from selkd.training.ending import StoppedEarly, ask_to_end
 
 RETRIES = 3
@@ -173,8 +175,9 @@ class Director:
     def lost(self, key: str, reason: str) -> None:
         """A trial ended in a way that trying again may mend: its process died, or its files were out of reach."""
         self._given.discard(key)
-        epoch, _ = TrialRecord(self.workspace.runs / key).progress
-        self.state.apply(self.record.lose(key, reason, epoch))
+        folder = self.workspace.runs / key
+        epoch, _ = TrialRecord(folder).progress
+        self.state.apply(self.record.lose(key, reason, epoch, Checkpoints(folder / CHECKPOINTS).reached))
         losses = self.state.trials[key].losses
         if losses <= RETRIES:
             self._waiting.append(key)

@@ -15,7 +15,7 @@ PACE = 0.5
 
 
 def stop(name: str, workspace: Workspace | None = None, waiting: Callable[[Study], None] = lambda _: None) -> Study:
-    """End a study; it can be resumed. `waiting` is shown how it stands while its students end their epoch."""
+    """End a study; it can be resumed. `waiting` is shown how it stands while its students save where they are."""
     workspace = workspace or Workspace.default()
     folder = Study.read(name, workspace).folder
     lock = FileLock(folder / LOCK)

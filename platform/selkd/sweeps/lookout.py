@@ -20,7 +20,7 @@ class Lookout:
         self._asked = time.monotonic()
 
     def look(self) -> None:
-        """To be called where a checkpoint was just written; raises `Moved`."""
+        """To be called where a checkpoint was just written, or can be; raises `Moved`."""
         if self._node is None or time.monotonic() - self._asked < PACE:
             return
         self._asked = time.monotonic()

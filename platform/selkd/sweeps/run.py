@@ -145,7 +145,7 @@ def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]
 
 @contextlib.contextmanager
 def _interrupts(director: Director) -> Iterator[None]:
-    """The first SIGINT or SIGTERM lets students end their epoch; the second ends at once."""
+    """The first SIGINT or SIGTERM lets students save where they are; the second ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -28,7 +28,7 @@ class Trial:
     reason: str | None = None
     seconds: float = 0.0
     losses: int = 0  # how often its process died without getting further
-    lost_after: int = -1  # the epoch after which it died last
+    lost_after: int = -1  # the step from which it was to go on when it died last
     stop: str | None = None  # why it was to be stopped at its last report
 
     @property
@@ -119,8 +119,9 @@ class State:
             case "launch":
                 trial.status = "running"
             case "lost":
-                trial.losses = 1 if event["epoch"] > trial.lost_after else trial.losses + 1
-                trial.lost_after, trial.status = event["epoch"], "waiting"
+                reached = event.get("step", event["epoch"])  # studies begun before there were steps have epochs
+                trial.losses = 1 if reached > trial.lost_after else trial.losses + 1
+                trial.lost_after, trial.status = reached, "waiting"
             case "report":
                 self.reports.append(Report(trial.key, event["share"], float(event["value"])))
                 trial.stop = event["reason"]

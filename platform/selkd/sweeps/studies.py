@@ -24,7 +24,7 @@ from selkd.tracking.record import LEDGER
 
 LOCK = ".lock"
 STOP = "stop"
-"""A file in a study's folder: its students end after their epoch, and its driver begins nothing new."""
+"""A file in a study's folder: its students save where they are and end, and its driver begins nothing new."""
 
 
 @dataclass(frozen=True)

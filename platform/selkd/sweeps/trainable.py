@@ -18,7 +18,7 @@ from ray import tune
 from selkd.config import RunConfig, Workspace
 from selkd.errors import Busy, CannotWrite, UserError
 from selkd.sweeps import goals
-from selkd.sweeps.lookout import Lookout
+from selkd.sweeps.lookout import PACE, Lookout
 from selkd.tracking import TrialRecord
 from selkd.training.ending import Moved, Paused, StoppedEarly
 from selkd.training.loop import Epoch
@@ -72,7 +72,7 @@ class _Training:
         self._results: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
         self._turn = threading.Semaphore(0)
         self._ending = False
-        self._lookout = Lookout()
+        self._lookout, self._looked = Lookout(), time.monotonic()
         self._thread = threading.Thread(target=self._work, name=self._config.key, daemon=True)
         self._thread.start()
 
@@ -102,6 +102,7 @@ class _Training:
                 self._config,
                 self._workspace,
                 on_epoch=self._hear,
+                between=self._now_and_then,
                 recording=self._recording,
                 patience=PATIENCE,
             )
@@ -129,6 +130,15 @@ class _Training:
             value = goals.value(self._metric, self._target, self._metrics_at(reached[-1], epoch), {})
             self._results.put({"share": reached[-1], "value": value, "done": False})
             self._turn.acquire()
+        self._leave_if_told()
+
+    def _now_and_then(self) -> None:
+        """An epoch may take longer than there is time: between two updates, look whether to leave, but not at each."""
+        if time.monotonic() - self._looked >= PACE:
+            self._looked = time.monotonic()
+            self._leave_if_told()
+
+    def _leave_if_told(self) -> None:
         if self._ending or self._stop.exists():
             raise Paused("its study was stopped; resuming the study goes on")
         self._lookout.look()

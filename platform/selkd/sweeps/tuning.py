@@ -21,7 +21,7 @@ from selkd.sweeps.trainable import StudentTrial
 from selkd.training.ray_entry import Resources
 
 PATIENCE = 30.0
-"""Seconds that students have to reach the end of their epoch when a study is stopped."""
+"""Seconds that students have to save where they are when a study is stopped."""
 PACE = 0.5
 LONELY = 10.0
 """Seconds without any node after which a cluster counts as lost."""

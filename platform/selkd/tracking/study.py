@@ -75,9 +75,9 @@ class StudyRecord:
         """The last driver ended without a word; nobody knows when."""
         return self.ledger.append("missed")
 
-    def lose(self, key: str, reason: str, epoch: int) -> Event:
-        """A trial's process died after `epoch`; it may be tried again."""
-        return self.ledger.append("lost", key=key, reason=reason, epoch=epoch)
+    def lose(self, key: str, reason: str, epoch: int, step: int) -> Event:
+        """A trial's process died after `epoch`, and goes on from `step`; it may be tried again."""
+        return self.ledger.append("lost", key=key, reason=reason, epoch=epoch, step=step)
 
     def report(self, key: str, share: float, value: float, reason: str | None) -> Event:
         """What a student reached at a share of its training, and why it is stopped there, if it is."""

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from selkd.data import Dataset, Part, TaskView
 from selkd.data.augment import Augmentation
+from selkd.data.cache import ArrayCache, Create
 from selkd.data.evidence import teacher_logits
 from selkd.data.rows import at_once
 from selkd.data.samples import stratified
-from selkd.data.store import ArrayStore, Create
 from selkd.files import fingerprint
 from selkd.models.teachers import Teacher
 from selkd.objectives.links import link
@@ -76,7 +76,7 @@ class TaskSample:
         part, teacher = self.shown(rows), self.load(name)
         self.passes[name] = max(self.passes.get(name, 0), len(part))
         found = teacher_logits(
-            ArrayStore(self.meanings.workspace.evidence),
+            ArrayCache(self.meanings.workspace.evidence),
             teacher_fingerprint=teacher.fingerprint,
             logits_of=lambda images, ids: teacher.logits(images),
             part=part,
@@ -112,8 +112,8 @@ class TaskSample:
             answers = self.train_briefly(part, steps)
             create("logits", tuple(answers.shape), "<f4")[:] = answers.float().cpu().numpy()
 
-        store = ArrayStore(self.meanings.workspace.evidence)
-        return torch.tensor(store.get(key, make, what="answers of a student that was trained briefly")["logits"])
+        cache = ArrayCache(self.meanings.workspace.evidence)
+        return torch.tensor(cache.get(key, make, what="answers of a student that was trained briefly")["logits"])
 
 
 def _briefly(config: dict[str, object], steps: int) -> str:

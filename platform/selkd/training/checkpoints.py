@@ -54,6 +54,11 @@ class Checkpoints:
                 return state
         return None
 
+    @property
+    def reached(self) -> int:
+        """The step of the newest checkpoint; 0 without one."""
+        return max((entry["step"] for entry in self._read_index()["last"]), default=0)
+
     def best(self) -> dict[str, Any] | None:
         entry = self._read_index()["best"]
         return self._load(entry) if entry else None

@@ -19,10 +19,10 @@ class Moved(Exception):
     """Training ends here, and is to go on at once on another node. The message says why."""
 
 
-KINDS: dict[str, type[Exception]] = {"stopped early": StoppedEarly, "paused": Paused}
+KINDS: dict[str, type[Exception]] = {"stopped early": StoppedEarly, "paused": Paused, "moved": Moved}
 
 
-def ask_to_end(folder: Path, end: StoppedEarly | Paused) -> None:
+def ask_to_end(folder: Path, end: StoppedEarly | Paused | Moved) -> None:
     """Let the run in this folder end when its epoch does."""
     kind = next(name for name, kind in KINDS.items() if isinstance(end, kind))
     write_json(folder / REQUEST, [kind, str(end)])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from selkd.data import TaskView
-from selkd.data.store import Arrays
+from selkd.data.cache import Arrays
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.teachers import Teacher

@@ -17,6 +17,7 @@ from selkd.errors import UserError
 from selkd.objectives import Objective, View
 from selkd.training.batches import Batch, Batches
 from selkd.training.checkpoints import Checkpoints
+from selkd.training.ending import Moved, Paused
 from selkd.training.forward import Forward
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.randomness import RowKeys
@@ -71,29 +72,52 @@ class Loop:
         checkpoints: Checkpoints | None,
         report: Callable[[Epoch], None] = lambda _: None,
         then: Callable[[Epoch], None] = lambda _: None,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         """Train from the last checkpoint, or from the start, to the end.
 
         Of every epoch that is validated `report` hears before its checkpoint is written, and `then` afterwards: there
-        it may be ended.
+                it may be ended. `between` is called between two updates; `Moved` and `Paused` from there end training after a
+                checkpoint.
         """
         trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
         stepper = self._stepper(trained, optimiser)
-        step, best = 0, -math.inf
+        step, best, watch = 0, -math.inf, _Watch()
         if checkpoints is not None and (state := checkpoints.last()) is not None:
             trained.load_state_dict(state["trained"])
             stepper.load(state["stepper"])
             step, best = state["step"], state["best"]
             if self.batches.rounds is not None:
                 self.batches.rounds.load(state["rounds"])
+            if state.get("within"):
+                self._reopen(state["within"], watch)
+
+        def kept(step: int, rounds: dict[str, Any], within: dict[str, Any]) -> dict[str, Any]:
+            return {
+                "trained": trained.state_dict(), "stepper": stepper.state(), "step": step, "best": best,
+                "rounds": rounds, "within": within,
+            }  # fmt: skip
+
+        def pause(step: int) -> None:
+            """Between two updates of an epoch: what it amounts to so far is kept with everything else."""
+            try:
+                between()
+            except (Moved, Paused):
+                self._stop_if_not_finite(watch)
+                self._refuse_parameters(trained, step)
+                if checkpoints is not None:
+                    rounds = self.batches.rounds.state() if self.batches.rounds is not None else {}
+                    checkpoints.save(kept(step, rounds, self._within(watch)), step, best=False)
+                raise
+
         per_epoch = len(self.batches)
         epochs = math.ceil(self.total_steps / per_epoch)
         while step < self.total_steps:
             epoch, stop = step // per_epoch, min((step // per_epoch + 1) * per_epoch, self.total_steps)
-            metrics = self._train_epoch(stepper, epoch, step, stop)
-            if not all(v.isfinite().all() for v in trained.state_dict().values() if v.is_floating_point()):
-                raise self._not_finite(stop - 1, "a parameter", math.nan)
+            metrics = self._train_epoch(stepper, watch, step, stop, pause)
+            watch = _Watch()
+            self._refuse_parameters(trained, stop)
             step = stop
             rounds = self._learned(epoch, stop)
             if (epoch + 1) % self.validate_every and step < self.total_steps:
@@ -102,12 +126,8 @@ class Loop:
             score = metrics[f"validation/{self.score}"]
             better = score > best or best == -math.inf  # a score that is never defined makes the last epoch the best
             best = max(best, score) if math.isfinite(score) else best
-            state = {
-                "trained": trained.state_dict(), "stepper": stepper.state(), "step": step, "best": best,
-                "rounds": rounds,
-            }  # fmt: skip
             reached = Epoch(epoch + 1, epochs, step, metrics)
-            self.workers.lead(partial(_keep, checkpoints, state, reached, better, report))
+            self.workers.lead(partial(_keep, checkpoints, kept(step, rounds, {}), reached, better, report))
             self.workers.lead(partial(then, reached))
 
     def _stepper(self, trained: nn.Module, optimiser: torch.optim.Optimizer) -> PlainStepper:
@@ -122,31 +142,45 @@ class Loop:
             parameters, optimiser, self.workers, clip=self.clip, scaler=scaler, weighing=self.weighing, outer=outer
         )
 
-    def _train_epoch(self, stepper: PlainStepper, epoch: int, start: int, stop: int) -> dict[str, float]:
-        """One epoch's updates; returns the mean of every term over the rows seen."""
+    def _train_epoch(
+        self, stepper: PlainStepper, watch: "_Watch", start: int, stop: int, pause: Callable[[int], None]
+    ) -> dict[str, float]:
+        """An epoch's updates from step `start` on; returns the mean of every term over all the rows it saw."""
         self.model.train()
         self.objective.train()
         per_epoch = len(self.batches)
-        began, rows, watch = time.perf_counter(), 0, _Watch()
-        for batch in self.batches.epoch(epoch, start - epoch * per_epoch, stop - epoch * per_epoch):
+        epoch, first = divmod(start, per_epoch)
+        watch.resume()
+        for batch in self.batches.epoch(epoch, first, stop - epoch * per_epoch):
             view, terms = self._terms(batch, self._answered(batch))
             group = batch.step - (batch.step % per_epoch) % self.accumulate  # first step of this update
             size = sum(map(self.batches.size, range(group, min(group + self.accumulate, stop))))
             stepper.add(Compared(batch, view, terms, self.objective.weights, size))
-            watch.add(terms, batch.step)
-            if batch.step + 1 in (group + self.accumulate, stop):
-                stepper.update(self.optimiser.lr * self.schedule.rate(batch.step, self.total_steps))
-            rows += batch.size
+            watch.add(terms, batch)
             if (batch.step + 1) % CHECK_EVERY == 0:
                 self._stop_if_not_finite(watch)
+            if batch.step + 1 in (group + self.accumulate, stop):
+                stepper.update(self.optimiser.lr * self.schedule.rate(batch.step, self.total_steps))
+                if batch.step + 1 < stop:
+                    pause(batch.step + 1)
         self._stop_if_not_finite(watch)
-        metrics = {f"train/{name}": value / rows for name, value in watch.sums(self.workers).items()}
+        metrics = {f"train/{name}": value / watch.rows for name, value in watch.sums(self.workers).items()}
         metrics["train/loss"] = sum(self.objective.weights[k.removeprefix("train/")] * v for k, v in metrics.items())
         if self.weighing is not None:
             metrics |= self.weighing.close(self.workers)
-        metrics["train/rows_per_second"] = rows / (time.perf_counter() - began)
+        metrics["train/rows_per_second"] = watch.rows / watch.seconds
         metrics["train/lr"] = self.optimiser.lr * self.schedule.rate(stop - 1, self.total_steps)
         return metrics
+
+    def _within(self, watch: "_Watch") -> dict[str, Any]:
+        """What an epoch that is not over amounts to so far."""
+        return watch.state() | ({"weighing": self.weighing.noted()} if self.weighing is not None else {})
+
+    def _reopen(self, within: dict[str, Any], watch: "_Watch") -> None:
+        """Go on with the epoch that a checkpoint was taken in."""
+        watch.load(within, self.device)
+        if self.weighing is not None:
+            self.weighing.reopen(within["weighing"], self.device)
 
     def _answered(self, batch: Batch) -> Tensor:
         """The student's logits [b, o]."""
@@ -201,6 +235,11 @@ class Loop:
         self.model.eval()
         return self.validate(self.model)
 
+    def _refuse_parameters(self, trained: nn.Module, step: int) -> None:
+        """A checkpoint before `step` with such parameters would be no use."""
+        if not all(v.isfinite().all() for v in trained.state_dict().values() if v.is_floating_point()):
+            raise self._not_finite(step - 1, "a parameter", math.nan)
+
     def _stop_if_not_finite(self, watch: "_Watch") -> None:
         found = watch.first_fault(self.workers)
         if found is None:
@@ -232,21 +271,41 @@ def _keep(
 
 
 class _Watch:
-    """Sums of terms and the first step that was not finite, on the device: reading them is what costs."""
+    """What an epoch amounts to so far, and its first step that was not finite.
+
+    Sums of terms are on the device: reading them is what costs.
+    """
 
     def __init__(self) -> None:
         self.total: dict[str, Tensor] = {}
         self.fault: dict[str, Tensor] = {}  # [step, value] of the first fault; step is infinite while there is none
+        self.rows = 0
+        self._before, self._began = 0.0, 0.0  # seconds before the last start, and when that was
 
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
+    def resume(self) -> None:
+        """The clock runs from here on."""
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._began
+
+    def add(self, terms: dict[str, Tensor], batch: Batch) -> None:
+        self.rows += batch.size
         for name, term in terms.items():
             value = term.detach().double().sum()
-            if name not in self.total:
-                self.total[name] = torch.zeros_like(value)
-                self.fault[name] = value.new_tensor([math.inf, 0.0])
-            self.total[name] += value
-            before, now = self.fault[name], torch.stack([torch.full_like(value, step), value])
+            self.total.setdefault(name, torch.zeros_like(value)).add_(value)
+            before = self.fault.get(name, value.new_tensor([math.inf, 0.0]))
+            now = torch.stack([torch.full_like(value, batch.step), value])
             self.fault[name] = torch.where(torch.isfinite(value) | torch.isfinite(before[0]), before, now)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint within the epoch keeps; there is none after a fault."""
+        return {"total": self.total, "rows": self.rows, "seconds": self.seconds}
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        self.total = {name: value.to(device) for name, value in state["total"].items()}
+        self.rows, self._before = state["rows"], state["seconds"]
 
     def sums(self, workers: Workers) -> dict[str, float]:
         return {name: float(workers.sum_(value.clone())) for name, value in self.total.items()}

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset, Part, load
+from selkd.data.cache import ArrayCache
 from selkd.data.faults import Faults
 from selkd.data.samples import category_means, stratified
-from selkd.data.store import ArrayStore
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.teachers import Teacher, TeacherRepository
@@ -83,7 +83,7 @@ class Meanings:
 
     def _means(self, network: Teacher, dataset: Dataset, part: Part, rows: int) -> Tensor:
         found = category_means(
-            ArrayStore(self.workspace.evidence),
+            ArrayCache(self.workspace.evidence),
             network=network.fingerprint,
             features_of=network.features,
             part=stratified(part, rows, self.config.data.seed),

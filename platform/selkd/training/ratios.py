@@ -5,6 +5,7 @@ absolute differences of their probabilities, from 0 to 1.
 """
 
 import logging
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,6 +18,7 @@ GAPS, BINS = 5, 20
 LARGE = 2  # gaps from this group on, 0.4, are large
 EDGE, SHARE = 0.01, 0.95  # a ratio nearer to 0 or 1 is saturated; more such rows are a warning
 TEACHER = ("wrong", "right")
+NOTED = ("rows", "sums", "totals", "range")
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,16 @@ class Ratios:
                 if count := int(rows[index, part].sum()):
                     found[f"ratio/{teacher}{name}"] = float(sums[index, part].sum()) / count
         return found
+
+    def noted(self) -> dict[str, Any]:
+        """What was noted of the epoch that is on."""
+        return {name: getattr(self, name) for name in NOTED}
+
+    def reopen(self, noted: dict[str, Any], device: torch.device) -> None:
+        """Go on with an epoch of which this was noted."""
+        for name in NOTED:
+            value = noted[name]
+            setattr(self, name, value.to(device) if isinstance(value, Tensor) else value)
 
     def frame(self) -> pd.DataFrame:
         """Rows by epoch, teacher, least gap and least ratio of their bin."""

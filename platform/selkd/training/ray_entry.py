@@ -19,7 +19,7 @@ from typing import Any
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
 from selkd.tracking import TrialRecord, provenance
-from selkd.training.ending import KINDS, Paused, StoppedEarly, ask_to_end
+from selkd.training.ending import KINDS, Moved, Paused, StoppedEarly, ask_to_end
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
 from selkd.training.setup import Setup, device_of
@@ -206,7 +206,7 @@ def _progress(folder: Path, on_epoch: Callable[[Epoch], None]) -> Iterator[None]
                 metrics = {str(k): float(v) for k, v in row.items()}
                 try:
                     on_epoch(Epoch(int(str(step)), epochs, 0, metrics))
-                except (StoppedEarly, Paused) as end:
+                except (StoppedEarly, Paused, Moved) as end:
                     ask_to_end(folder, end)
             told = len(history)
 

@@ -62,12 +62,14 @@ def train(
     workspace: Workspace | None = None,
     *,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
     fresh: bool = False,
     recording: Recording = DEFAULT_RECORDING,
     patience: float = 0,
 ) -> Trained:
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed.
 
+    `on_epoch` and `between`, which is called between two updates where one worker trains, may end it: see `ending`.
     Another process that trains the same student is waited for `patience` seconds.
     """
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
@@ -86,14 +88,20 @@ def train(
         forget(folder)
         with store().following(lambda: publish_run(folder), config.key):
             if TrialRecord(folder).status != "finished":
-                _train(config, workspace, on_epoch, recording)
+                _train(config, workspace, on_epoch, between, recording)
     return result(workspace, config)
 
 
-def _train(config: RunConfig, workspace: Workspace, on_epoch: Callable[[Epoch], None], recording: Recording) -> None:
+def _train(
+    config: RunConfig,
+    workspace: Workspace,
+    on_epoch: Callable[[Epoch], None],
+    between: Callable[[], None],
+    recording: Recording,
+) -> None:
     """In this process, or in several through Ray Train."""
     if config.workers.count == 1:
-        work(config, workspace, Workers(), on_epoch, provenance(), recording)
+        work(config, workspace, Workers(), on_epoch, provenance(), recording, between)
         return
     from selkd.training.ray_entry import train_with_ray
 
@@ -127,6 +135,7 @@ def work(
     on_epoch: Callable[[Epoch], None],
     origin: dict[str, Any],
     recording: Recording,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
     """One worker's part of training a student; the first worker also keeps the record."""
     with threads(config.training.threads):
@@ -156,7 +165,7 @@ def work(
 
         try:
             with ended_in(record):
-                conclude(setup, _trained(setup, report, then), record, recording.figures)
+                conclude(setup, _trained(setup, report, then, between), record, recording.figures)
         finally:
             if courier is not None:
                 courier.poke(record.folder)
@@ -227,6 +236,7 @@ def _trained(
     setup: Setup,
     report: Callable[[Epoch], None] = lambda _: None,
     then: Callable[[Epoch], None] = lambda _: None,
+    between: Callable[[], None] = lambda: None,
     *,
     keep: bool = True,
 ) -> Classifier:
@@ -255,7 +265,7 @@ def _trained(
         outer=setup.outer_batches(),
     )
     checkpoints = Checkpoints(setup.workspace.runs / config.key / CHECKPOINTS) if keep else None
-    loop.fit(checkpoints, report, then)
+    loop.fit(checkpoints, report, then, between)
     if checkpoints is not None and config.training.keep == "best":
         best = checkpoints.best()
         if best is None:

@@ -15,9 +15,9 @@ from selkd.config import RunConfig, Workspace
 from selkd.config.run import DataSettings
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
+from selkd.data.cache import ArrayCache, Arrays
 from selkd.data.evidence import Answers, statistics, teacher_logits
 from selkd.data.faults import Faults, misled, spoiled
-from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
@@ -86,10 +86,10 @@ class Setup:
 
     def _mean_answers(self) -> np.ndarray:
         """The teacher's mean probabilities [K, K] over the training rows of each category, plain view."""
-        store = ArrayStore(self.workspace.evidence)
+        cache = ArrayCache(self.workspace.evidence)
         assert self.teacher is not None
         stored = self._stored(self.teacher, "train", 1, Augmentation())
-        return statistics(store, stored, self.splits.train.labels)["mean_probability"]
+        return statistics(cache, stored, self.splits.train.labels)["mean_probability"]
 
     @cached_property
     def faculty(self) -> Faculty | None:
@@ -306,7 +306,7 @@ class Setup:
     def _stored(self, teacher: Teacher, part: str, views: int, augmentation: Augmentation) -> Arrays:
         seed = self.config.data.seed
         return teacher_logits(
-            ArrayStore(self.workspace.evidence),
+            ArrayCache(self.workspace.evidence),
             teacher_fingerprint=teacher.fingerprint,
             logits_of=self._answers(teacher, part),
             part=getattr(self.splits, part),

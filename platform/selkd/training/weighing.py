@@ -71,6 +71,14 @@ class Weighing:
         self.policy.load_state_dict(state["policy"])
         self.ratios.counts = state["ratios"]
 
+    def noted(self) -> dict[str, Any]:
+        """What was noted of an epoch that is not over: for a checkpoint within it."""
+        return self.ratios.noted()
+
+    def reopen(self, noted: dict[str, Any], device: torch.device) -> None:
+        """Go on with the epoch that a checkpoint was taken in."""
+        self.ratios.reopen(noted, device)
+
     def frame(self) -> pd.DataFrame:
         """How the ratios of every epoch were spread."""
         return self.ratios.frame()

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from selkd.data import decoded
+from selkd.data.cache import Arrays, Create
 from selkd.data.dataset import Dataset
 from selkd.data.progress import tell
 from selkd.data.rows import DECODERS, StreamedRows
 from selkd.data.sources.images import SUFFIXES, decode, layout
-from selkd.data.store import Arrays, Create
 from selkd.errors import UserError
 from selkd.files import fingerprint
 

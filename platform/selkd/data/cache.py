@@ -1,4 +1,4 @@
-"""The store of arrays: whatever is made once and then shared as memory-mapped files.
+"""The cache of arrays: whatever is made once and then shared as memory-mapped files.
 
 A folder per key, named by the key's fingerprint, holds one `.npy` file an array and `meta.json` with the key and the
 checksums.
@@ -54,7 +54,7 @@ class Damaged(Exception):
     """Stored arrays that cannot be trusted; the message names the file."""
 
 
-class ArrayStore:
+class ArrayCache:
     """Content-addressed arrays under one folder, safe for any number of processes."""
 
     def __init__(self, root: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selkd.data import store as module
-from selkd.data.store import ArrayStore, Create
+from selkd.data import cache as module
+from selkd.data.cache import ArrayCache, Create
 from selkd.errors import UserError
 from selkd.files import checksum, fingerprint
 
@@ -39,10 +39,10 @@ def kept(root: Path) -> list[str]:
 
 class TestStore:
     def test_arrays_are_made_once_and_then_mapped_read_only(self, tmp_path: Path) -> None:
-        made = ArrayStore(tmp_path / "store").get(KEY, ramp, what=WHAT)
-        found = ArrayStore(tmp_path / "store").get(dict(reversed(KEY.items())), refuse, what=WHAT)
+        made = ArrayCache(tmp_path / "cache").get(KEY, ramp, what=WHAT)
+        found = ArrayCache(tmp_path / "cache").get(dict(reversed(KEY.items())), refuse, what=WHAT)
         assert found.fingerprint == made.fingerprint == fingerprint(KEY)
-        assert found.folder == tmp_path / "store" / fingerprint(KEY)
+        assert found.folder == tmp_path / "cache" / fingerprint(KEY)
         assert set(found) == {"values", "counts"}
         assert len(found) == 2
         assert np.array_equal(found["values"], np.arange(15, dtype=np.float32).reshape(5, 3))
@@ -52,17 +52,17 @@ class TestStore:
             found["values"][0, 0] = 1
 
     def test_arrays_without_elements_are_kept(self, tmp_path: Path) -> None:
-        store = ArrayStore(tmp_path)
+        cache = ArrayCache(tmp_path)
         for make in (lambda create: create("none", (0, 3), "<f4"), refuse):
-            assert store.get(KEY, make, what=WHAT)["none"].shape == (0, 3)
+            assert cache.get(KEY, make, what=WHAT)["none"].shape == (0, 3)
 
     def test_checksums_are_compared_once_per_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        ArrayStore(tmp_path).get(KEY, ramp, what=WHAT)
-        monkeypatch.setattr("selkd.data.store.checksum", lambda file: pytest.fail(f"{file} was read again"))
-        ArrayStore(tmp_path).get(KEY, refuse, what=WHAT)
+        ArrayCache(tmp_path).get(KEY, ramp, what=WHAT)
+        monkeypatch.setattr("selkd.data.cache.checksum", lambda file: pytest.fail(f"{file} was read again"))
+        ArrayCache(tmp_path).get(KEY, refuse, what=WHAT)
 
     def test_processes_that_want_the_same_arrays_make_them_once(self, tmp_path: Path) -> None:
-        calls, store = tmp_path / "calls", ArrayStore(tmp_path / "store")
+        calls, cache = tmp_path / "calls", ArrayCache(tmp_path / "cache")
 
         def slow(create: Create) -> None:
             with calls.open("a") as file:
@@ -72,7 +72,7 @@ class TestStore:
 
         def want() -> None:
             ready.wait()
-            assert float(store.get(KEY, slow, what=WHAT)["values"].sum()) == 105
+            assert float(cache.get(KEY, slow, what=WHAT)["values"].sum()) == 105
 
         processes = multiprocessing.get_context("fork")
         ready = processes.Barrier(4)
@@ -100,13 +100,13 @@ class TestStore:
             ramp(create)
 
         monkeypatch.setattr(module, "PATIENCE", 0.05)
-        handler, store = Heard(), ArrayStore(tmp_path)
-        maker = threading.Thread(target=store.get, args=(KEY, until_told), kwargs={"what": WHAT})
+        handler, cache = Heard(), ArrayCache(tmp_path)
+        maker = threading.Thread(target=cache.get, args=(KEY, until_told), kwargs={"what": WHAT})
         module.log.addHandler(handler)
         try:
             maker.start()
             assert begun.wait(60)
-            assert float(ArrayStore(tmp_path).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
+            assert float(ArrayCache(tmp_path).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
         finally:
             module.log.removeHandler(handler)
             told.set()
@@ -118,13 +118,13 @@ class TestStore:
             create("values", (5, 3), "<f4")[:] = 1
             os.kill(os.getpid(), signal.SIGKILL)
 
-        get = functools.partial(ArrayStore(tmp_path).get, KEY, die, what=WHAT)
+        get = functools.partial(ArrayCache(tmp_path).get, KEY, die, what=WHAT)
         victim = multiprocessing.get_context("fork").Process(target=get)
         victim.start()
         victim.join(60)
         assert victim.exitcode == -signal.SIGKILL
         assert len(kept(tmp_path)) == 2  # the unfinished folder and its array
-        assert float(ArrayStore(tmp_path).get(KEY, ramp, what=WHAT)["values"].sum()) == 105
+        assert float(ArrayCache(tmp_path).get(KEY, ramp, what=WHAT)["values"].sum()) == 105
         assert kept(tmp_path) == sorted([fingerprint(KEY), "counts.npy", "meta.json", "values.npy"])
 
     @pytest.mark.parametrize("file", ["values.npy", "meta.json"])
@@ -132,28 +132,28 @@ class TestStore:
     def test_damaged_arrays_are_made_again_with_a_warning_that_names_them_and_the_file(
         self, tmp_path: Path, file: str, damage: str
     ) -> None:
-        store = ArrayStore(tmp_path)
-        folder = store.get(KEY, ramp, what=WHAT).folder
+        cache = ArrayCache(tmp_path)
+        folder = cache.get(KEY, ramp, what=WHAT).folder
         sound = {found.name: checksum(found) for found in folder.iterdir()}
         _damage(folder / file, damage)
         with pytest.warns(UserWarning, match=rf"{file}.*: the ramps are made again"):
-            again = store.get(KEY, ramp, what=WHAT)
+            again = cache.get(KEY, ramp, what=WHAT)
         assert float(again["values"].sum()) == 105
         assert {found.name: checksum(found) for found in folder.iterdir()} == sound
-        store.get(KEY, refuse, what=WHAT)
+        cache.get(KEY, refuse, what=WHAT)
 
     def test_arrays_moved_to_another_key_are_not_believed(self, tmp_path: Path) -> None:
-        store, other = ArrayStore(tmp_path), {**KEY, "views": 3}
-        store.get(KEY, ramp, what=WHAT).folder.rename(tmp_path / fingerprint(other))
+        cache, other = ArrayCache(tmp_path), {**KEY, "views": 3}
+        cache.get(KEY, ramp, what=WHAT).folder.rename(tmp_path / fingerprint(other))
         with pytest.warns(UserWarning, match="other arrays"):
-            store.get(other, ramp, what=WHAT)
+            cache.get(other, ramp, what=WHAT)
 
     def test_a_mapped_array_survives_its_replacement(self, tmp_path: Path) -> None:
-        store = ArrayStore(tmp_path)
-        mapped = store.get(KEY, ramp, what=WHAT)
+        cache = ArrayCache(tmp_path)
+        mapped = cache.get(KEY, ramp, what=WHAT)
         (mapped.folder / "meta.json").unlink()
         with pytest.warns(UserWarning, match=r"meta\.json"):
-            store.get(KEY, ramp, what=WHAT)
+            cache.get(KEY, ramp, what=WHAT)
         assert float(mapped["values"].sum()) == 105
 
     def test_a_failed_making_leaves_nothing_and_can_be_repeated(self, tmp_path: Path) -> None:
@@ -161,16 +161,16 @@ class TestStore:
             ramp(create)
             raise RuntimeError("no teacher")
 
-        store = ArrayStore(tmp_path)
+        cache = ArrayCache(tmp_path)
         with pytest.raises(RuntimeError, match="no teacher"):
-            store.get(KEY, fail, what=WHAT)
+            cache.get(KEY, fail, what=WHAT)
         assert kept(tmp_path) == []
-        assert float(store.get(KEY, ramp, what=WHAT)["values"].sum()) == 105
+        assert float(cache.get(KEY, ramp, what=WHAT)["values"].sum()) == 105
 
     def test_a_file_that_cannot_be_read_meanwhile_is_not_called_a_full_disk(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"the ramps could not be made.*No such file.*missing\.png"):
-            ArrayStore(tmp_path / "store").get(KEY, lambda _: (tmp_path / "missing.png").open().close(), what=WHAT)
-        assert kept(tmp_path / "store") == []
+            ArrayCache(tmp_path / "cache").get(KEY, lambda _: (tmp_path / "missing.png").open().close(), what=WHAT)
+        assert kept(tmp_path / "cache") == []
 
 
 class TestDisk:
@@ -180,23 +180,23 @@ class TestDisk:
             create("values", (kilobytes, 256), "<f4")[:] = 1
             create("more", (8,), "<f4")[:] = 1
 
-        store = ArrayStore(small_disk)
+        cache = ArrayCache(small_disk)
         if kilobytes <= 40:
-            assert float(store.get(KEY, fill, what=WHAT)["values"].sum()) == kilobytes * 256
+            assert float(cache.get(KEY, fill, what=WHAT)["values"].sum()) == kilobytes * 256
             return
         with pytest.raises(UserError, match=r"cannot write .*: No space left on device\. Free space"):
-            store.get(KEY, fill, what=WHAT)
+            cache.get(KEY, fill, what=WHAT)
         assert kept(small_disk) == []
 
     def test_a_read_only_folder_gives_a_readable_error(self, read_only: Path) -> None:
         with pytest.raises(UserError, match=r"cannot write .*Read-only file system.*writable folder"):
-            ArrayStore(read_only / "new").get(KEY, ramp, what=WHAT)
+            ArrayCache(read_only / "new").get(KEY, ramp, what=WHAT)
         with pytest.raises(UserError, match=r"cannot write .*Read-only file system.*writable folder"):
-            ArrayStore(read_only).get({"other": 1}, ramp, what=WHAT)
+            ArrayCache(read_only).get({"other": 1}, ramp, what=WHAT)
         assert fingerprint({"other": 1}) not in kept(read_only)
 
     def test_stored_arrays_are_read_from_a_read_only_folder(self, read_only: Path) -> None:
-        assert float(ArrayStore(read_only).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
+        assert float(ArrayCache(read_only).get(KEY, refuse, what=WHAT)["values"].sum()) == 105
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    ArrayStore(tmp_path / "writable").get(KEY, ramp, what=WHAT)
+    ArrayCache(tmp_path / "writable").get(KEY, ramp, what=WHAT)
     yield from _mounted(tmp_path / "fixed", ["--bind", str(tmp_path / "writable")], "remount,ro,bind")
 
 
