@@ -6,7 +6,6 @@ from selkd.files import writing
 from selkd.models.classifier import Classifier
 from selkd.models.deploy import acceptance
 from selkd.tracking import StudentCard, TrialRecord, save_student
-from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
 from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
 from selkd.training.selected import write_selection
 from selkd.training.setup import Setup
@@ -61,6 +60,8 @@ def _write(
 
 
 def _draw(setup: Setup, record: TrialRecord, test: Scored) -> None:
+    from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
+
     figures = {"confusion-test": confusion_figure(test.confusion(), setup.task.output_names)}
     figures["curves"] = curves_figure(record.history())
     if setup.task.mode == "open":
