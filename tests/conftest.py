@@ -1,6 +1,7 @@
 """What all tests share: quick ones first, one thread, nobody's server or workspace."""
 
 import os
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,21 @@ def _place(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests go in their order to whichever process is free: end-to-end ones by file, to share what it made."""
+    """A file's quick tests, and later its slow ones, go to one process, which makes their fixtures once."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class FilesEndToEnd(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return nodeid.partition("::")[0] if nodeid.startswith(END_TO_END) else nodeid
+    class InOrderByFile(LoadScopeScheduling):
+        def schedule(self) -> None:
+            tests = next(iter(self.registered_collections.values()))
+            runs = groupby(tests, lambda test: test.partition("::")[0])
+            self.scopes = {test: f"{file} {number}" for number, (file, run) in enumerate(runs) for test in run}
+            super().schedule()
 
-    config.option.loadscopereorder = False  # else the longest file would come before all quick tests
-    return FilesEndToEnd(config, log)
+        def _split_scope(self, nodeid: str) -> str:
+            return self.scopes[nodeid]
+
+    config.option.loadscopereorder = False  # else the files of most tests would come first
+    return InOrderByFile(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
