@@ -18,6 +18,7 @@ TINY = (
     "comparison=null",
     "base.training={epochs: 4, batch_size: 16}",
     "defaults=false",
+    "concurrent=1",  # the second student trains where the first one did: no other process has to start
 )
 TINY_TEACHER = ("teacher.training.epochs=1", "teacher.data.rows_per_category=20")
 TINY_POOL = ("base.training.epochs=1", "base.data.rows_per_category=10", "base.training.batch_size=16")
