@@ -18,14 +18,14 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SHORTER = ["training.epochs=1", "data.rows_per_category=4", "training.batch_size=4", "student.model=cnn"]
-SMALLER = ["base.training.epochs=1", "budget.seeds=1", "concurrent=1", "budget.candidates=2"]
+SMALLER = ["base.training.epochs=1", "budget.seeds=1", "budget.candidates=2"]
 DEMO = f"""
 from selkd import demo
 from selkd.cli import main
 from selkd.sweeps.ready import path_of
 from selkd.sweeps.space import SearchSpace
 
-demo.spaces = lambda: [SearchSpace.read(path_of(name), {SMALLER} + ["budget.seeds=2", "concurrent=null"]) for name in demo.STUDIES]
+demo.spaces = lambda: [SearchSpace.read(path_of(name), {SMALLER} + ["budget.seeds=2"]) for name in demo.STUDIES]
 main()
 """
 PATIENT = {"ui", "doctor", "cluster"}  # servers, and what the machine decides: tested elsewhere
@@ -62,7 +62,7 @@ def folder(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def shortened(words: list[str]) -> list[str]:
     """What makes a command of the README quick."""
     if words[0] == "sweep":
-        return SMALLER[-1:] if "--resume" in words else SMALLER
+        return SMALLER[-1:] if "--resume" in words else [*SMALLER, "concurrent=1"]
     if words[0] == "submit":
         return ["what=[doctor, --quick]"]
     if words[0] in ("train", "teach"):
