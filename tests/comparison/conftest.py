@@ -22,7 +22,6 @@ from selkd.comparison import reading
 from selkd.comparison.records import Records, read_records
 from selkd.tracking import StudyRecord, TrialRecord, deliver, runs
 from selkd.tracking.record import End
-from selkd.tracking.server import connect
 
 CONFIG = {
     "data": {"rows_per_category": 20, "seed": 0, "root": None},
@@ -108,14 +107,6 @@ class Store:
 
     def read(self, *studies: str, **settings: Any) -> Records:
         return read_records(studies, self.uri, self.cache, **settings)
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with tables and no rows: making it takes a second, copying it does not."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A trained teacher, the command line as a process, and small or read-only disks."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,9 +31,10 @@ STUDENT: dict[str, Any] = {
 
 
 @pytest.fixture(scope="session")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def taught(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Workspace:
     """A workspace with a teacher of the digits."""
     workspace = Workspace(tmp_path_factory.mktemp("taught"))
+    shutil.copy(empty_store, workspace.root / "mlflow.db")
     teach(RunConfig.model_validate(TEACHER), workspace)
     return workspace
 
@@ -48,10 +50,11 @@ def ray() -> Iterator[Any]:
 
 
 @pytest.fixture
-def workspace(taught: Workspace, tmp_path: Path) -> Workspace:
-    """A workspace of its own that shares data, teacher and evidence."""
+def workspace(taught: Workspace, empty_store: Path, tmp_path: Path) -> Workspace:
+    """A workspace of its own that shares data, teacher and evidence, with an empty MLflow."""
     root = tmp_path / "workspace"
     root.mkdir()
+    shutil.copy(empty_store, root / "mlflow.db")
     for name in ("data", "teachers", "evidence"):
         (taught.root / name).mkdir(exist_ok=True)
         (root / name).symlink_to(taught.root / name)

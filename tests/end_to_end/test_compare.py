@@ -25,6 +25,7 @@ SPACE: dict[str, Any] = {
     "metrics": {"gain/accuracy": "maximise"},
     "budget": {"seeds": 3},
     "sampler": "grid",
+    "concurrent": 1,
 }
 
 

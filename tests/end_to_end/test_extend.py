@@ -32,6 +32,7 @@ def space(**changes: Any) -> dict[str, Any]:
         "metrics": {"validation/accuracy": "maximise"},
         "budget": {"seeds": 3, "resplit": True},
         "sampler": "grid",
+        "concurrent": 1,
         **changes,
     }
 

@@ -26,6 +26,7 @@ def test_students_of_a_study_and_their_twins_are_reproduced(ray: Any, workspace:
             "search": {"objective.epsilon": {"choice": [1.0]}},
             "metrics": {"gain/balanced": "maximise"},
             "budget": {"candidates": 1},
+            "concurrent": 1,
         },
         workspace,
     )

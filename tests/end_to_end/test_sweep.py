@@ -92,14 +92,13 @@ def test_the_teacher_is_asked_once_for_all_students(ray, workspace: Workspace, t
     workspace.teachers.unlink()
     shutil.copytree(shared, workspace.teachers)
     (workspace.teachers / "teacher" / "weights.safetensors").unlink()
-    study = sweep(space(name="other", budget={"candidates": 3}), workspace)
+    study = sweep(space(name="other", budget={"candidates": 3}, concurrent=1), workspace)
     assert [t.status for t in study.state.trials.values()] == ["finished"] * 3
 
 
 def test_a_student_that_cannot_be_trained_fails_with_the_reason_and_the_study_goes_on(ray, workspace: Workspace):
-    study = sweep(
-        space(search={"training.batch_size": {"grid": [32, 100_000]}}, sampler="grid", defaults=False), workspace
-    )
+    search = {"training.batch_size": {"grid": [32, 100_000]}}
+    study = sweep(space(search=search, sampler="grid", defaults=False, concurrent=1), workspace)
     verdicts = {c.parameters["training.batch_size"]: c for c in study.state.candidates.values()}
     assert verdicts[32].verdict == "complete"
     assert verdicts[100_000].verdict == "failed"
@@ -178,7 +177,7 @@ def test_students_of_two_workers_train_on_two_cpus_one_after_another(ray, worksp
 
 def test_a_tracking_server_that_is_away_costs_nothing(ray, workspace: Workspace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    study = sweep(space(budget={"candidates": 2}), workspace)
+    study = sweep(space(budget={"candidates": 2}, concurrent=1), workspace)
     assert study.status == "finished"
     uri = f"sqlite:///{workspace.root}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -217,7 +216,7 @@ def test_a_second_driver_is_refused(ray, workspace: Workspace, waiting):
 
     thread = threading.Thread(target=intrude)
     thread.start()
-    sweep(space(base=longer(20), budget={"candidates": 2}), workspace)
+    sweep(space(base=longer(20), budget={"candidates": 2}, concurrent=1), workspace)
     thread.join()
     assert refused and "another driver" in refused[0] and "--stop" in refused[0]
 

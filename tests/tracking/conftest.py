@@ -19,7 +19,6 @@ from mlflow import MlflowClient
 from selkd import models
 from selkd.models.classifier import Classifier
 from selkd.tracking import StudentCard, TrialRecord, save_student
-from selkd.tracking.server import connect
 
 CONFIG = {"experiment": "tests", "seed": 3, "task": {"categories": ["three", "five"], "mode": "open"}, "teacher": None}
 PROVENANCE = {"git": {"commit": "0" * 40, "dirty": False}, "versions": {"torch": "2"}}
@@ -118,14 +117,6 @@ def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with tables and no rows: making it takes a second, copying it does not."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

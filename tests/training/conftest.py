@@ -1,5 +1,6 @@
 """A small teacher and a workspace, made once a session."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,9 @@ def add_teacher(workspace: Workspace) -> None:
 
 
 @pytest.fixture
-def workspace(taught: Workspace, tmp_path: Path) -> Workspace:
-    """The same teacher and data, and a folder of runs of its own."""
+def workspace(taught: Workspace, empty_store: Path, tmp_path: Path) -> Workspace:
+    """The same teacher and data, and a folder of runs and an MLflow of its own."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     for name in ("data", "teachers", "evidence"):
         getattr(taught, name).mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(getattr(taught, name))

@@ -1,7 +1,7 @@
 """How good a student is on its task. Closed: logits [N, k]. Open: logits [N, k + 1], the last column "not selected".
 
-Logits are taken in float64 on the CPU; torchmetrics divides its counts in float32, which costs at most 1e-7. What the
-rows leave undefined (a category without rows, a curve without rows of both kinds) is nan.
+Logits are taken in float64 on the CPU. What the rows leave undefined (a category without rows, a curve without rows of
+both kinds) is nan. Every process that trains comes here, and a library of metrics would take it seconds to import.
 """
 
 import math
@@ -37,7 +37,7 @@ def closed_metrics(logits: Tensor, labels: Tensor, names: Sequence[str]) -> dict
     matrix = confusion(logits.argmax(1), labels, len(names))
     return {
         "accuracy": _accuracy(matrix),
-        "macro_f1": _macro_f1(logits.argmax(1), labels, len(names)),
+        "macro_f1": _macro_f1(matrix),
         **_likelihoods(logits, labels),
         **_recalls(matrix, names),
     }
@@ -113,7 +113,7 @@ def _answers(answers: Tensor, labels: Tensor, k: int) -> dict[str, float]:
         "in_task_accuracy": in_task,
         "reject_recall": reject,
         "balanced": (in_task + reject) / 2,
-        "macro_f1": _macro_f1(answers, labels, k + 1),
+        "macro_f1": _macro_f1(confusion(answers, labels, k + 1)),
     }
 
 
@@ -126,28 +126,36 @@ def _detection(score: Tensor, inside: Tensor, correct: Tensor) -> dict[str, floa
     """
     if inside.all() or not inside.any():
         return dict.fromkeys(("auroc", "aupr", "fpr_at_95_tpr", "oscr"), math.nan)
-    from torchmetrics.functional import classification as tm  # its import takes seconds
+    scores, place = score.unique(return_inverse=True)
 
-    kept = correct | ~inside
-    accuracy = _mean(correct[inside])
-    specificity, _ = tm.binary_specificity_at_sensitivity(score, inside.long(), min_sensitivity=0.95)
+    def accepted(rows: Tensor) -> Tensor:
+        """How many of `rows` score at least each threshold, from none of them to all."""
+        counts = torch.bincount(place[rows], minlength=len(scores)).flip(0).cumsum(0)
+        return torch.cat([counts.new_zeros(1), counts]).double()
+
+    kept, right, wrong = accepted(inside), accepted(inside & correct), accepted(~inside)
+    recall, false = kept / kept[-1], wrong / wrong[-1]
+    precision = kept[1:] / (kept + wrong)[1:]
     return {
-        "auroc": float(tm.binary_auroc(score, inside.long())),
-        "aupr": float(tm.binary_average_precision(score, inside.long())),
-        "fpr_at_95_tpr": 1 - float(specificity),
-        "oscr": accuracy * float(tm.binary_auroc(score[kept], inside[kept].long())) if accuracy else 0.0,
+        "auroc": float(torch.trapezoid(recall, false)),
+        "aupr": float((precision * recall.diff()).sum()),
+        "fpr_at_95_tpr": float(false[recall >= 0.95][0]),
+        "oscr": float(torch.trapezoid(right / kept[-1], false)),
     }
 
 
 def _likelihoods(logits: Tensor, labels: Tensor) -> dict[str, float]:
     if not len(labels):
         return {"nll": math.nan, "calibration_error": math.nan}
-    from torchmetrics.functional import classification as tm
-
-    error = tm.multiclass_calibration_error(
-        logits.softmax(1), labels, logits.shape[1], n_bins=BINS, validate_args=False
+    confidence, answers = logits.softmax(1).max(1)
+    edges = torch.linspace(0, 1, BINS + 1, dtype=confidence.dtype)[1:-1]
+    gaps = torch.bincount(
+        torch.bucketize(confidence, edges, right=True), weights=(answers == labels).double() - confidence
     )
-    return {"nll": float(F.cross_entropy(logits, labels)), "calibration_error": float(error)}
+    return {
+        "nll": float(F.cross_entropy(logits, labels)),
+        "calibration_error": float(gaps.abs().sum() / len(labels)),
+    }
 
 
 def _accuracy(matrix: Tensor) -> float:
@@ -160,13 +168,10 @@ def _recalls(matrix: Tensor, names: Sequence[str]) -> dict[str, float]:
     return {f"accuracy/{name}": float(recall) for name, recall in zip(names, recalls, strict=False)}
 
 
-def _macro_f1(answers: Tensor, labels: Tensor, n: int) -> float:
+def _macro_f1(matrix: Tensor) -> float:
     """Mean F1 of the categories that occur among labels or answers."""
-    if not len(labels):
-        return math.nan
-    from torchmetrics.functional import classification as tm
-
-    return float(tm.multiclass_f1_score(answers, labels, n, average="macro", validate_args=False))
+    occurrences = matrix.sum(0) + matrix.sum(1)
+    return float((2 * matrix.diagonal().double() / occurrences)[occurrences > 0].mean())
 
 
 def _mean(flags: Tensor) -> float:
