@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from selkd.comparison.records import Watch
@@ -84,12 +85,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    found = Table(title=title, title_justify="left", header_style="bold")
+    """A table of words as they are: a subset such as [one, two] is no markup."""
+    found = Table(title=Text(title, style="table.title"), title_justify="left", header_style="bold")
     widths = _widths([columns, *rows], out.width - 3 * len(columns) - 1)
     for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
-        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold", width=width)
+        found.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", width=width)
     for row in rows:
-        found.add_row(*row)
+        found.add_row(*map(Text, row))
     out.print(found, crop=False)
 
 
