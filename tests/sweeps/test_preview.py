@@ -81,6 +81,16 @@ def test_a_space_that_the_data_leave_empty_is_refused(look: Any) -> None:
         look(base={}, search=searched, forbid=forbid)
 
 
+def test_a_warm_start_from_no_study_is_refused(look: Any) -> None:
+    with pytest.raises(UserError, match="no study 'earlier'"):
+        look(warm_start="earlier")
+
+
+def test_a_worker_that_does_not_fit_here_is_noted(look: Any) -> None:
+    found = look(base={"workers": {"cpus": 4096, "device": "cpu"}}, search={"student.width": {"choice": [4]}})
+    assert any("Not even one student fits on this machine" in note for note in found.notes)
+
+
 def test_students_at_once_are_those_whose_workers_fit(look: Any) -> None:
     base = {"workers": {"count": 2, "cpus": 1, "device": "cpu"}}
     search = {"student.width": {"choice": [4, 8]}}

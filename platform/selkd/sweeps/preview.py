@@ -5,22 +5,20 @@ many rows as they would, but on any rows: a policy that chooses them may need mo
 """
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-import torch
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
 from selkd.sweeps.candidates import Parameters, Size
-from selkd.sweeps.proposals import Proposer
-from selkd.sweeps.room import at_once
+from selkd.sweeps.room import at_once, here
 from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.studies import proposer_of
 from selkd.training.loop import Epoch
 from selkd.training.run import fit
 from selkd.training.workers import Workers
@@ -62,7 +60,7 @@ class Measured:
 def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     """Look at a study before it starts. Nothing is recorded; the test split is not read."""
     workspace = workspace or Workspace.default()
-    proposer = Proposer.of(space, workspace)
+    proposer = proposer_of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
     notes: list[str] = []
     measured = _measured(space, drawn, workspace, notes)
@@ -145,11 +143,9 @@ def _bytes(parameters: int, setup: Any) -> int:
 def _concurrent(space: SearchSpace, notes: list[str]) -> int:
     """Students at once, on this machine."""
     config = RunConfig.model_validate(space.base)
-    cpus = math.ceil(config.workers.count * config.workers.cpus)  # Ray is started with as many at least
-    machine = {"CPU": max(os.cpu_count() or 1, cpus), "GPU": torch.cuda.device_count()}
-    found = at_once(config, [machine], space.concurrent)
+    found = at_once(config, here(config), space.concurrent)
     if not found:
-        notes.append("Not even one student fits on this machine: lower workers.gpus or workers.count.")
+        notes.append("Not even one student fits on this machine: lower workers.cpus, workers.gpus or workers.count.")
     return max(found, 1)
 
 
