@@ -81,6 +81,12 @@ def test_a_space_that_the_data_leave_empty_is_refused(look: Any) -> None:
         look(base={}, search=searched, forbid=forbid)
 
 
+@pytest.mark.parametrize(("most", "noted"), [(10, True), (1e9, False)])
+def test_a_cost_that_no_measured_candidate_keeps_to_is_noted(look: Any, most: float, noted: bool) -> None:
+    found = look(constraints={"cost/multiply_adds": {"at_most": most}})
+    assert any("measured candidates keeps cost/multiply_adds" in note for note in found.notes) == noted
+
+
 def test_a_warm_start_from_no_study_is_refused(look: Any) -> None:
     with pytest.raises(UserError, match="no study 'earlier'"):
         look(warm_start="earlier")

@@ -6,6 +6,7 @@ many rows as they would, but on any rows: a policy that chooses them may need mo
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +56,7 @@ class Measured:
 
     seconds: float
     bytes: int
+    costs: dict[str, float]  # those that do not depend on the machine
 
 
 def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
@@ -64,6 +66,7 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
     notes: list[str] = []
     measured = _measured(space, drawn, workspace, notes)
+    notes += _kept_by_none(space, measured)
     seconds = sum(one.seconds for one in measured) / len(measured)
     candidates = _fewest(space.budget.candidates, proposer.size.total)
     concurrent = _concurrent(space, notes)
@@ -102,8 +105,8 @@ def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace,
     return found
 
 
-def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
-    config = space.config(parameters, space.seed)
+def _trained(space: SearchSpace, candidate: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
+    config = space.config(candidate, space.seed)
     tree: dict[str, Any] = config.model_dump(mode="json")
     taught = TeacherRepository(workspace.teachers).names()
     chosen = config.crosses and config.selection.teachers.chooses
@@ -131,7 +134,18 @@ def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, n
     answered = len(setup.splits.validation) * max(math.ceil(steps / per_epoch) - len(speeds), 0)
     answered += len(setup.splits.test)
     seconds = elapsed + (steps - STEPS) * step + FORWARD * answered / speeds[-1] + CONCLUDING
-    return Measured(max(seconds, CONCLUDING), _bytes(cost.parameters(student), setup))
+    parameters, operations = cost.parameters(student), cost.multiply_adds(student, setup.dataset.train.shape)
+    costs = {"cost/parameters": float(parameters), "cost/multiply_adds": float(operations)}
+    return Measured(max(seconds, CONCLUDING), _bytes(parameters, setup), costs)
+
+
+def _kept_by_none(space: SearchSpace, measured: list[Measured]) -> Iterator[str]:
+    """Constraints on costs that no student that was measured keeps."""
+    for name, limit in space.constraints.items():
+        found = sorted(one.costs[name] for one in measured if name in one.costs)
+        if found and all(any(missed > 0 for missed in limit.violations(value)) for value in found):
+            span = f"{found[0]:,.0f} to {found[-1]:,.0f}"
+            yield f"None of {len(found)} measured candidates keeps {name}: they have {span}."
 
 
 def _bytes(parameters: int, setup: Any) -> int:
