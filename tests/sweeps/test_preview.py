@@ -38,6 +38,12 @@ def test_a_preview_shows_size_candidates_and_cost(look: Any, tmp_path: Path) -> 
     assert not (tmp_path / "runs").exists()
 
 
+def test_whole_numbers_that_some_candidates_lack_stay_whole(look: Any) -> None:
+    search = {"student.model": {"choice": ["cnn", "mlp"]}, "student.width": {"choice": [4, 8]}}
+    found = look(base={}, search=search).candidates["student.width"].dropna()
+    assert [type(width) for width in found] == [int, int]
+
+
 def test_twins_are_counted_where_gains_are_asked_for(look: Any) -> None:
     found = look(metrics={"gain/accuracy": "maximise"})
     assert 0 < found.twins <= found.students

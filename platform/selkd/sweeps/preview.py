@@ -75,7 +75,7 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     trained = None if students is None else students + twins
     return Preview(
         size=proposer.size,
-        candidates=pd.DataFrame(drawn),
+        candidates=pd.DataFrame(drawn, dtype=object),  # whole numbers stay whole where some have none
         students=students,
         twins=twins,
         seconds_per_student=seconds,
