@@ -87,6 +87,22 @@ def test_a_space_that_the_data_leave_empty_is_refused(look: Any) -> None:
         look(base={}, search=searched, forbid=forbid)
 
 
+@pytest.mark.parametrize(
+    ("policies", "noted"),
+    [
+        (["margin", "entropy"], True),
+        (["margin", {"policy": "entropy", "keep": 0.5}], True),
+        (["margin", {"policy": "all", "keep": 0.5}], False),
+        (["margin"], False),
+    ],
+)
+def test_controls_are_offered_where_policies_of_rows_are_compared_without(
+    look: Any, policies: list[Any], noted: bool
+) -> None:
+    found = look(search={"selection.samples": {"choice": policies}})
+    assert any("Add all and random, at the same keep" in note for note in found.notes) == noted
+
+
 @pytest.mark.parametrize(("most", "noted"), [(10, True), (1e9, False)])
 def test_a_cost_that_no_measured_candidate_keeps_to_is_noted(look: Any, most: float, noted: bool) -> None:
     found = look(constraints={"cost/multiply_adds": {"at_most": most}})

@@ -6,7 +6,7 @@ many rows as they would, but on any rows: a policy that chooses them may need mo
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
+from selkd.selection.samples.plain import CONTROLS
 from selkd.sweeps.candidates import Parameters, Size
 from selkd.sweeps.room import at_once, here
 from selkd.sweeps.space import SearchSpace
@@ -64,7 +65,7 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     workspace = workspace or Workspace.default()
     proposer = proposer_of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
-    notes: list[str] = []
+    notes = list(_without_controls(space))
     measured = _measured(space, drawn, workspace, notes)
     notes += _kept_by_none(space, measured)
     seconds = sum(one.seconds for one in measured) / len(measured)
@@ -84,6 +85,16 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
         bytes=None if trained is None else trained * max(one.bytes for one in measured),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _without_controls(space: SearchSpace) -> Iterator[str]:
+    """Policies of rows that are compared with each other alone."""
+    for key in ("selection.samples", "selection.samples.policy"):
+        values = (space.search[key].values() if key in space.search else None) or ()
+        policies = {value["policy"] if isinstance(value, Mapping) else value for value in values}
+        if len(policies) > 1 and not policies & {*CONTROLS}:
+            controls = " and ".join(CONTROLS)
+            yield f"{key}: no policy is a control. Add {controls}, at the same keep, to see what any is worth."
 
 
 def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace, notes: list[str]) -> list[Measured]:
