@@ -96,12 +96,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Of each column: the widest give way first, and none becomes narrower than its longest word."""
+    """Of each column: the widest give way first. Words are broken, the longest first, where nothing else is left."""
     columns = list(zip(*lines, strict=True))
     widths = [max(map(cell_len, column)) for column in columns]
     least = [min(WORD, max(map(cell_len, " ".join(column).split()), default=0)) for column in columns]
     while sum(widths) > room and (wide := [k for k, width in enumerate(widths) if width > least[k]]):
         widths[max(wide, key=lambda k: widths[k])] -= 1
+    while sum(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
     return widths
 
 
