@@ -313,6 +313,18 @@ def test_importances_find_the_parameter_that_matters(space: Any, proposer: Any) 
     assert found["objective.alpha"] > 0.8 > found["objective.epsilon"]
 
 
+def test_importances_find_the_category_that_matters(space: Any, proposer: Any) -> None:
+    whole = space(search=SUBSETS, sampler="random")
+    proposes = proposer(whole)
+    for number in range(24):
+        chosen = proposes.propose(number)["task.categories"]
+        proposes.tell(number, "complete", [0.5 * ("six" in chosen) + 0.01 * ("two" in chosen)])
+    found = importances(whole, list(proposes.past.values()))
+    assert next(iter(found)) == "task.categories: six"
+    assert found["task.categories: six"] > 0.6
+    assert "task.categories: three" not in found, "every subset has it"
+
+
 def test_a_warm_start_takes_what_fits_and_changes_what_is_proposed(space: Any, proposer: Any) -> None:
     whole = space(sampler={"name": "tpe", "startup": 5})
     past = [
