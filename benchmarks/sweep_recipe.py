@@ -3,10 +3,15 @@
 The recipe is what Ray's pages suggest: OptunaSearch, a Train group for each trial (with the resources, the dashboard
 and the wait at its end without which it stands still), the teacher in every step, and MLflowLoggerCallback. Then one
 part after another becomes ours: training inside reused actors, stored outputs of the teacher, the ledger and its
-courier. All sides train the same number of equal students; whole processes are timed.
+courier. All sides train the same number of equal students with the same taught teacher; whole processes are timed, so
+that each side pays for its start, its students and its records.
+
+Students are few and short, because a Train group takes half a minute however little it trains. Longer ones would move
+the first factor towards 1 and the second away from it. `python -m benchmarks sweep_recipe ROUNDS`; sides take turns.
 """
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,38 +27,53 @@ from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started
 from selkd.training.teach import teach
 
-ROUNDS, STUDENTS, EPOCHS = 2, 8, 30
+ROUNDS, STUDENTS, EPOCHS = 2, 4, 5
+STILL = 400  # seconds after which a side is taken to stand still
 SIDES = {
     "recipe": "Train group a trial, teacher online, MLflowLoggerCallback",
     "actor": "... with reused actors instead of Train groups",
     "stored": "... and stored outputs of the teacher",
     "ours": "... and our ledger, delivered to MLflow: selkd sweep",
 }
+FACTORS = {"actor": "actors for groups", "stored": "teacher stored", "ours": "ledger and courier for callbacks"}
 
 
 def main(arguments: list[str]) -> None:
-    if arguments:
+    if arguments and arguments[0] in SIDES:
         _study(arguments[0], Path(arguments[1]))
         return
+    rounds = int(arguments[0]) if arguments else ROUNDS
+    print(f"{STUDENTS} students of {EPOCHS} epochs a side, two at once, {rounds} rounds", flush=True)
     taken: dict[str, list[float]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory(prefix="selkd-bench-") as name:
-        for number in range(ROUNDS):
+        taught = Path(name) / "taught"
+        teach(_content()["teacher"], Workspace(taught))
+        for number in range(rounds):
             for side in SIDES if number % 2 == 0 else reversed(SIDES):
                 folder = Path(name) / f"{side}-{number}"
-                folder.mkdir()
-                teach(_content()["teacher"], Workspace(folder))
-                command = [sys.executable, "-m", "benchmarks.sweep_recipe", side, str(folder)]
-                began = time.perf_counter()
-                with (folder / "log").open("wb") as log:
-                    subprocess.run(command, check=True, stdout=log, stderr=log, env=_sweeps.environment(folder))
-                taken[side].append(time.perf_counter() - began)
+                shutil.copytree(taught, folder)
+                taken[side].append(_timed(side, folder))
                 print(f"round {number + 1}, {side}: {taken[side][-1]:.1f} s", flush=True)
     medians = {side: statistics.median(values) for side, values in taken.items()}
-    before = medians["recipe"]
     for side, meaning in SIDES.items():
-        print(f"{medians[side]:6.1f} s  {before / medians[side]:5.2f} times faster than the line above   {meaning}")
-        before = medians[side]
-    print(f"the plain recipe takes {medians['recipe'] / medians['ours']:.2f} times as long as ours")
+        print(f"{medians[side]:6.1f} s  {meaning}")
+    print(f"the plain recipe over selkd sweep: {medians['recipe'] / medians['ours']:.2f}, the product of")
+    for before, (side, meaning) in zip(SIDES, FACTORS.items(), strict=False):
+        print(f"{medians[before] / medians[side]:6.2f}  {meaning}")
+
+
+def _timed(side: str, folder: Path) -> float:
+    """Seconds that a process takes for a side's study, from its start to its end."""
+    command = [sys.executable, "-m", "benchmarks.sweep_recipe", side, str(folder)]
+    log = folder / "log"
+    began = time.perf_counter()
+    with log.open("wb") as written:
+        try:
+            environment = _sweeps.environment(folder)
+            subprocess.run(command, check=True, stdout=written, stderr=written, env=environment, timeout=STILL)
+        except subprocess.SubprocessError as error:
+            sys.exit(f"{side}: {error}\n{log.read_text()[-2000:]}")
+    return time.perf_counter() - began
 
 
 def _content() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,6 +179,20 @@ def test_a_dry_run_shows_size_candidates_and_cost(workspace: Workspace) -> None:
     assert found["students"] == 3
     assert len(found["candidates"]) == 10
     assert not (workspace.studies / "other").exists()
+
+
+def test_subsets_are_shown_as_they_would_be_written(workspace: Workspace) -> None:
+    search = {"task.categories": {"subset": {"size": 3}}}
+    base = SPACE["base"] | {"training": {"epochs": 2, "batch_size": 16}}
+    path = write(workspace.root.parent, name="subsets", base=base, search=search)
+    shown = words("sweep", str(path), "--dry-run")
+    assert len(re.findall(r"task.categories=\[\w+, \w+, \w+\]", shown)) == 10
+    record = StudyRecord(workspace.studies / "subsets")
+    record.begin("subsets", SearchSpace.read(path).model_dump(mode="json", by_alias=True), {})
+    record.propose(0, {"task.categories": ["one", "two", "six"]}, [{"key": "k", "seed": 0, "role": "student"}])
+    record.end_trial("k", "finished", {"validation/accuracy": 0.75}, None, 2.0)
+    record.tell(0, "complete", {"validation/accuracy": 0.75}, [], None)
+    assert "task.categories=[one, two, six]" in words("study", "subsets")
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,17 @@ def test_equal_candidates_share_their_trials(bench):
     assert len(study.state.trials) == 2
 
 
+def test_configurations_are_kept_only_while_they_are_needed(bench):
+    one = bench(search={"objective.name": {"choice": ["cross-entropy", "kd"]}}, sampler="grid", budget={"seeds": 2})
+    one.run(trials=1)
+    left = {trial.key for trial in one.state.trials.values() if not trial.ended}
+    assert left and set(one.director.configs) == left
+    again = bench(search={"objective.name": {"choice": ["cross-entropy", "kd"]}}, sampler="grid", budget={"seeds": 2})
+    assert set(again.director.configs) == left
+    again.run()
+    assert again.director.configs == {}
+
+
 @pytest.mark.parametrize("sampler", ["random", "qmc"])
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 5])
 def test_a_study_taken_up_again_ends_as_one_that_was_not_disturbed(bench, sampler, stop_after):

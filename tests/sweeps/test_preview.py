@@ -38,6 +38,12 @@ def test_a_preview_shows_size_candidates_and_cost(look: Any, tmp_path: Path) -> 
     assert not (tmp_path / "runs").exists()
 
 
+def test_whole_numbers_that_some_candidates_lack_stay_whole(look: Any) -> None:
+    search = {"student.model": {"choice": ["cnn", "mlp"]}, "student.width": {"choice": [4, 8]}}
+    found = look(base={}, search=search).candidates["student.width"].dropna()
+    assert [type(width) for width in found] == [int, int]
+
+
 def test_twins_are_counted_where_gains_are_asked_for(look: Any) -> None:
     found = look(metrics={"gain/accuracy": "maximise"})
     assert 0 < found.twins <= found.students
@@ -79,6 +85,38 @@ def test_a_space_that_the_data_leave_empty_is_refused(look: Any) -> None:
     forbid = [{"task.categories": names} for names in (["one", "two"], ["one", "three"], ["two", "three"])]
     with pytest.raises(UserError, match="the space has no candidate"):
         look(base={}, search=searched, forbid=forbid)
+
+
+@pytest.mark.parametrize(
+    ("policies", "noted"),
+    [
+        (["margin", "entropy"], True),
+        (["margin", {"policy": "entropy", "keep": 0.5}], True),
+        (["margin", {"policy": "all", "keep": 0.5}], False),
+        (["margin"], False),
+    ],
+)
+def test_controls_are_offered_where_policies_of_rows_are_compared_without(
+    look: Any, policies: list[Any], noted: bool
+) -> None:
+    found = look(search={"selection.samples": {"choice": policies}})
+    assert any("Add all and random, at the same keep" in note for note in found.notes) == noted
+
+
+@pytest.mark.parametrize(("most", "noted"), [(10, True), (1e9, False)])
+def test_a_cost_that_no_measured_candidate_keeps_to_is_noted(look: Any, most: float, noted: bool) -> None:
+    found = look(constraints={"cost/multiply_adds": {"at_most": most}})
+    assert any("measured candidates keeps cost/multiply_adds" in note for note in found.notes) == noted
+
+
+def test_a_warm_start_from_no_study_is_refused(look: Any) -> None:
+    with pytest.raises(UserError, match="no study 'earlier'"):
+        look(warm_start="earlier")
+
+
+def test_a_worker_that_does_not_fit_here_is_noted(look: Any) -> None:
+    found = look(base={"workers": {"cpus": 4096, "device": "cpu"}}, search={"student.width": {"choice": [4]}})
+    assert any("Not even one student fits on this machine" in note for note in found.notes)
 
 
 def test_students_at_once_are_those_whose_workers_fit(look: Any) -> None:

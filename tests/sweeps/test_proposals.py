@@ -262,6 +262,37 @@ def test_what_the_data_do_not_allow_is_refused(space: Any, proposer: Any) -> Non
         proposer(space(search=SUBSETS, metrics={"validation/accuracy/five": "maximise"}))
 
 
+CHOSEN: list[tuple[dict[str, Any], str]] = [
+    ({"task.categories": {"choice": [["one", "threee"], ["two", "five"]]}}, r"task.categories: 'threee'.*'three'"),
+    ({"task.categories": {"choice": [list(range(10)), [1, 2]]}, "task.mode": {"choice": ["open", "closed"]}},
+     "task.mode: an open task needs a category that is not selected"),
+    ({"selection.categories.policy": {"choice": ["random", "first-k"]},
+      "selection.categories.size": {"choice": [3, 12]}}, r"size: 12 categories are asked, and the data have 10"),
+    ({"selection.categories": {"choice": [{"policy": "best", "never": ["nein"]}, "worst"]}}, "'nein'.*'nine'"),
+    ({"selection.categories": {"choice": [{"policy": "best", "size": size} for size in (3, 10)]},
+      "task.mode": {"choice": ["open"]}}, "selection.categories.size: an open task leaves a category out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("searched", "said"), CHOSEN)
+def test_categories_that_the_data_do_not_have_are_refused(
+    space: Any, proposer: Any, searched: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        proposer(space(search=searched))
+
+
+def test_the_end_of_a_range_of_sizes_is_looked_at(space: Any, proposer: Any) -> None:
+    policies = {"choice": ["first-k", "random", "best", "worst", "diverse", "most-confusable"]}
+
+    def searched(largest: int) -> dict[str, Any]:
+        return {"selection.categories.policy": policies, "selection.categories.size": {"integer": [2, largest]}}
+
+    assert proposer(space(search=searched(10))).propose(0)
+    with pytest.raises(UserError, match="size: 11 categories are asked"):
+        proposer(space(search=searched(11)))
+
+
 @pytest.mark.parametrize("odd", [[math.nan], [math.inf], []])
 def test_values_that_are_no_numbers_are_told_as_failed(space: Any, proposer: Any, odd: list[float]) -> None:
     proposes = proposer(space(sampler="tpe"))
@@ -280,6 +311,18 @@ def test_importances_find_the_parameter_that_matters(space: Any, proposer: Any) 
     assert importances(whole, past[:7]) == {}
     found = importances(whole, past)
     assert found["objective.alpha"] > 0.8 > found["objective.epsilon"]
+
+
+def test_importances_find_the_category_that_matters(space: Any, proposer: Any) -> None:
+    whole = space(search=SUBSETS, sampler="random")
+    proposes = proposer(whole)
+    for number in range(24):
+        chosen = proposes.propose(number)["task.categories"]
+        proposes.tell(number, "complete", [0.5 * ("six" in chosen) + 0.01 * ("two" in chosen)])
+    found = importances(whole, list(proposes.past.values()))
+    assert next(iter(found)) == "task.categories: six"
+    assert found["task.categories: six"] > 0.6
+    assert "task.categories: three" not in found, "every subset has it"
 
 
 def test_a_warm_start_takes_what_fits_and_changes_what_is_proposed(space: Any, proposer: Any) -> None:

@@ -1,11 +1,14 @@
 """Students at once: workers are whole on a node, and a student has all of its workers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from selkd.config import RunConfig
-from selkd.sweeps.room import PROMISED, all_nodes, at_once, needs, slots
+from selkd.config import RunConfig, Workspace
+from selkd.errors import UserError
+from selkd.sweeps import run
+from selkd.sweeps.room import PROMISED, all_nodes, at_once, here, needs, room, slots
 
 BIG, SMALL = {"CPU": 8.0, "memory": 1e9}, {"CPU": 3.0}
 
@@ -27,6 +30,34 @@ BIG, SMALL = {"CPU": 8.0, "memory": 1e9}, {"CPU": 3.0}
 def test_students_fit_with_all_their_workers(workers: dict[str, Any], wanted: int | None, students: int) -> None:
     config = RunConfig.model_validate({"workers": {"device": "cpu", **workers}})
     assert at_once(config, [BIG, SMALL], wanted) == students
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        ({"cpus": 4096}, "workers.cpus: 4096 a worker, and no node has more than"),
+        ({"device": "cuda", "gpus": 64}, "workers.gpus: 64 a worker, and no node has more"),
+    ],
+)
+def test_what_this_machine_has_no_room_for_is_refused(workers: dict[str, Any], said: str) -> None:
+    config = RunConfig.model_validate({"workers": {"device": "cpu", **workers}})
+    with pytest.raises(UserError, match=said):
+        room(here(config), config, None)
+
+
+def test_what_does_not_fit_is_said_before_a_teacher_is_taught(
+    space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "starts_here", lambda: True)  # whatever other tests started in this process
+    base = {"objective": "selkd", "workers": {"device": "cpu", "cpus": 4096}}
+    with pytest.raises(UserError, match="no node has more than"):
+        run.sweep(space(base=base, teacher={"name": "big"}), Workspace(tmp_path), on_teacher_epoch=pytest.fail)
+    assert not list(tmp_path.glob("teachers/*"))
+
+
+def test_a_student_of_many_workers_may_crowd_this_machine() -> None:
+    config = RunConfig.model_validate({"workers": {"device": "cpu", "count": 1000}})
+    assert room(here(config), config, None) == 1
 
 
 def test_a_worker_fits_where_all_that_it_holds_is() -> None:

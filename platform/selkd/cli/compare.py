@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from selkd.cli import show
 
@@ -112,8 +111,7 @@ def _tables(title: str, columns: Sequence[str], groups: Mapping[str, Sequence[Se
     for group, rows in groups.items():
         where = "" if len(groups) == 1 and group == ALL else "over all groups" if group == ALL else group
         heading = ", ".join(filter(None, (title, where)))
-        shown = [[escape(cell) for cell in row] for row in rows]
-        show.table(escape(heading), [escape(name) for name in columns], shown)
+        show.table(heading, columns, rows)
 
 
 def _write(comparison: "Comparison", output: Path, format: Format) -> None:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from selkd.cli import show
 
@@ -40,10 +39,10 @@ def promote(
         show.print_json({**vars(found), "address": found.address, "measured": [vars(one) for one in found.measured]})
         return
     rows = [
-        [escape(one.name), show.number(one.value), f"{one.low:.3f} to {one.high:.3f}", f"{one.rows:,}"]
+        [one.name, show.number(one.value), f"{one.low:.3f} to {one.high:.3f}", f"{one.rows:,}"]
         for one in found.measured[:SHOWN]
     ]
-    show.table(f"{escape(found.name)}, version {found.version}", ["test", "value", "95 % interval", "rows"], rows)
+    show.table(f"{found.name}, version {found.version}", ["test", "value", "95 % interval", "rows"], rows)
     said = "registered" if found.made else "was registered before"
     show.out.print(f"version {found.version} {said}; {found.alias} names it", markup=False, highlight=False)
     show.out.print(f"Next: `selkd predict {found.address} IMAGES`", markup=False, highlight=False)

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from selkd.comparison.records import Watch
@@ -84,22 +85,25 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    found = Table(title=title, title_justify="left", header_style="bold")
+    """A table of words as they are: a subset such as [one, two] is no markup."""
+    found = Table(title=Text(title, style="table.title"), title_justify="left", header_style="bold")
     widths = _widths([columns, *rows], out.width - 3 * len(columns) - 1)
     for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
-        found.add_column(column, justify="left" if index == 0 else "right", overflow="fold", width=width)
+        found.add_column(Text(column), justify="left" if index == 0 else "right", overflow="fold", width=width)
     for row in rows:
-        found.add_row(*row)
+        found.add_row(*map(Text, row))
     out.print(found, crop=False)
 
 
 def _widths(lines: Sequence[Sequence[str]], room: int) -> list[int]:
-    """Of each column: the widest give way first, and none becomes narrower than its longest word."""
+    """Of each column: the widest give way first. Words are broken, the longest first, where nothing else is left."""
     columns = list(zip(*lines, strict=True))
     widths = [max(map(cell_len, column)) for column in columns]
     least = [min(WORD, max(map(cell_len, " ".join(column).split()), default=0)) for column in columns]
     while sum(widths) > room and (wide := [k for k, width in enumerate(widths) if width > least[k]]):
         widths[max(wide, key=lambda k: widths[k])] -= 1
+    while sum(widths) > room and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
     return widths
 
 

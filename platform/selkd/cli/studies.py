@@ -29,11 +29,8 @@ def studies(json: show.Json = False) -> None:
     if not found:
         show.out.print("No studies yet. Next: `selkd sweep SPACE.yaml`", highlight=False)
         return
-    rows = [
-        [study.name, study.status, _told_of(study), str(_finished(study)), _best_value(study), _when(study)]
-        for study in found
-    ]
-    show.table("", ["study", "status", "candidates", "students", "best", "changed (UTC)"], rows)
+    rows = [[study.name, study.status, _told_of(study), _best_value(study), _when(study)] for study in found]
+    show.table("", ["study", "status", "tried", "best", "changed (UTC)"], rows)
     for study in found:
         if study.space.description:
             show.say(f"{study.name}: {study.space.description}")

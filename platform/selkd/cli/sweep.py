@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from selkd.cli import show, wording
+from selkd.cli import show
 
 if TYPE_CHECKING:
     from selkd.config import Workspace
     from selkd.sweeps.space import SearchSpace
     from selkd.sweeps.state import State
     from selkd.sweeps.studies import Study
-
-MEGABYTE = 1e6
 
 
 def sweep(
@@ -68,6 +66,7 @@ def sweep(
     """
     if not json:
         show.err.print("Loading libraries ...")
+    from selkd.cli.preview import print_preview
     from selkd.cli.studies import described, print_study
     from selkd.config import Workspace
     from selkd.errors import UserError
@@ -82,7 +81,7 @@ def sweep(
         raise UserError("--by and --difference say what an extension is for. Add --extend NAME.")
     given = _space(space, overrides or [], resume, workspace)
     if dry_run:
-        _preview(given, workspace, json)
+        print_preview(given, workspace, json)
         return
     study = watched(given, workspace, changed=changed, quiet=json)
     if json:
@@ -164,34 +163,3 @@ def refuse_unfinished(study: "Study") -> None:
     if stopped.startswith("cannot go on"):
         raise UserError(f"{study.name}: {stopped}. Mend that; the same command goes on.")
     raise show.Interrupted
-
-
-def _preview(space: "SearchSpace", workspace: "Workspace", json: bool) -> None:
-    """What the study would do."""
-    from selkd.sweeps.preview import preview
-
-    found = preview(space, workspace)
-    candidates = [
-        {key: value for key, value in row.items() if value is not None and value == value}  # noqa: PLR0124
-        for row in found.candidates.to_dict("records")
-    ]
-    if json:
-        show.print_json({**found.__dict__, "size": found.size._asdict(), "candidates": candidates})
-        return
-    show.table(
-        f"{len(candidates)} of {found.size} candidates",
-        ["parameters"],
-        [[wording.parameters(parameters)] for parameters in candidates],
-    )
-    students = "unlimited" if found.students is None else f"{found.students:,}"
-    twins = f" and {found.twins:,} cross-entropy twins" if found.twins else ""
-    hours = "unlimited" if found.hours is None else wording.duration(3600 * found.hours)
-    disk = "unlimited" if found.bytes is None else f"{show.number(found.bytes / MEGABYTE, 1)} MB"
-    each = wording.duration(found.seconds_per_student)
-    for line in (
-        f"Students: {students}{twins}, about {each} each, {found.concurrent} at once",
-        f"Time: about {hours}",
-        f"Disk: about {disk}",
-        *found.notes,
-    ):
-        show.say(line)

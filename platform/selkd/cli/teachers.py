@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from selkd.cli import show
 
@@ -29,7 +28,7 @@ def list_teachers(json: show.Json = False) -> None:
         show.print_json({"teachers": [card.model_dump(mode="json") for card in cards.values()], "broken": broken})
         return
     rows = [
-        [escape(name), card.architecture, escape(card.data.name), str(len(card.categories)),
+        [name, card.architecture, card.data.name, str(len(card.categories)),
          show.number(card.validation_accuracy)]
         for name, card in cards.items()
     ]  # fmt: skip
@@ -48,8 +47,8 @@ def show_teacher(name: Name, json: show.Json = False) -> None:
     if json:
         show.print_json(card.model_dump(mode="json") | {"fingerprint": card.fingerprint})
         return
-    rows = [[escape(each), show.number(card.accuracy.get(each))] for each in card.categories]
-    title = f"{escape(name)}: {card.architecture}, trained on {escape(card.data.name)}"
+    rows = [[each, show.number(card.accuracy.get(each))] for each in card.categories]
+    title = f"{name}: {card.architecture}, trained on {card.data.name}"
     show.table(title, ["category", "accuracy"], [*rows, ["all", show.number(card.validation_accuracy)]])
     show.say(f"reads {card.channels} x {card.image_size} x {card.image_size} images; {card.created_by}")
 
@@ -121,7 +120,7 @@ def train(
     if json:
         show.print_json({name: card.model_dump(mode="json") for name, card in cards.items()})
         return
-    rows = [[escape(name), str(len(card.categories)), show.number(card.validation_accuracy)]
+    rows = [[name, str(len(card.categories)), show.number(card.validation_accuracy)]
             for name, card in cards.items()]  # fmt: skip
     show.table(f"{found.name}: {len(cards)} teachers", ["teacher", "categories", "validation accuracy"], rows)
 
@@ -194,7 +193,7 @@ def rank(
         show.print_json({"teachers": lines, "skipped": skipped, "spent": spent, "folder": found.folder})
         return
     names = [str(name) for name in found.table.columns]
-    rows = [[escape(str(line["teacher"])), *(show.number(line[name]) for name in names)] for line in lines]
+    rows = [[str(line["teacher"]), *(show.number(line[name]) for name in names)] for line in lines]
     show.table("Teachers, the best first", ["teacher", *names], rows)
     for reason in found.skipped.values():
         show.note(f"skipped: {reason}")
@@ -223,19 +222,19 @@ def judge(
         return
     for setting, mine in found.scores.groupby("setting", sort=False):
         rows = [
-            [escape(line["score"]), *(_between(line, name) for name in ("kendall", "spearman", "regret"))]
+            [line["score"], *(_between(line, name) for name in ("kendall", "spearman", "regret"))]
             for line in mine.to_dict("records")
         ]
-        about = f"{escape(str(setting))}: {mine['teachers'].iloc[0]} teachers, {mine['seeds'].iloc[0]} seeds"
+        about = f"{setting}: {mine['teachers'].iloc[0]} teachers, {mine['seeds'].iloc[0]} seeds"
         show.table(about, ["score", "kendall", "spearman", "regret"], rows)
     known = ["setting", "overlap", "teachers", "outcome", "without", "gain"]
     gains = [
-        [escape(line["setting"]), *(show.number(line[name], 2 if name == "overlap" else 3) for name in known[1:5]),
+        [line["setting"], *(show.number(line[name], 2 if name == "overlap" else 3) for name in known[1:5]),
          _between(line, "gain")]
         for line in found.gains.to_dict("records")
     ]  # fmt: skip
     show.table("Gain over students without a teacher, by the share of categories that teachers know", known, gains)
-    costs = [[escape(line["score"]), *(show.number(line[name], 1) for name in ("rows shown", "updates", "seconds"))]
+    costs = [[line["score"], *(show.number(line[name], 1) for name in ("rows shown", "updates", "seconds"))]
              for line in found.costs.to_dict("records")]  # fmt: skip
     show.table("What each takes for one set of rows, alone", ["score", "rows shown", "updates", "seconds"], costs)
     for line in found.left_out:

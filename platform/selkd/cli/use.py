@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from selkd.cli import show
 
@@ -35,9 +34,7 @@ def evaluate(
     if json:
         show.print_json(metrics)
         return
-    show.table(
-        escape(f"{student}, {part}"), ["metric", "value"], [[escape(k), show.number(v, 4)] for k, v in metrics.items()]
-    )
+    show.table(f"{student}, {part}", ["metric", "value"], [[k, show.number(v, 4)] for k, v in metrics.items()])
 
 
 def predict(
@@ -67,8 +64,8 @@ def predict(
     elif output is not None:
         show.out.print(f"{len(frame)} answers in {output}", markup=False, highlight=False)
     else:
-        rows = [[escape(str(answer["file"])), escape(str(answer["category"])), _sure(answer)] for answer in answers]
-        show.table(escape(student), ["file", "category", "probability"], rows)
+        rows = [[str(answer["file"]), str(answer["category"]), _sure(answer)] for answer in answers]
+        show.table(student, ["file", "category", "probability"], rows)
 
 
 def _sure(answer: dict[Any, Any]) -> str:

@@ -1,12 +1,16 @@
 """What a search space cannot be: everything that would fail later is refused here, with the key and the remedy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from selkd.config import RunConfig
+from selkd.data import Task
 from selkd.errors import UserError, nearest
+from selkd.selection.categories.base import SizedSettings
 from selkd.sweeps import goals
 from selkd.sweeps.candidates import Candidates, Parameters
 from selkd.sweeps.components import components, has, known_keys, owner
@@ -24,6 +28,10 @@ NOT_IN_BASE = {
 }
 DRAWS = 1000
 TRIED = 200
+LAST = 1 - 1e-9
+"""The share at which a parameter has its last value."""
+CHOOSING = ("task", "selection.categories")
+"""Beginnings of the keys that say which categories a student is for."""
 NOT_SEARCHED = {
     "name": "the study names its students",
     "experiment": "it is the study's name",
@@ -49,8 +57,10 @@ def refuse_what_cannot_be(space: "SearchSpace") -> None:
     _plan(space)
 
 
-def refuse_on(space: "SearchSpace", categories: Sequence[str]) -> None:
-    """What cannot be on data with these categories; subsets say it themselves."""
+def refuse_on(
+    space: "SearchSpace", categories: Sequence[str], superclasses: Mapping[str, Sequence[str]], rows: Sequence[int]
+) -> None:
+    """What cannot be on data with these categories and so many training rows of each; subsets say it themselves."""
     subset = next((one.subset for one in space.search.values() if isinstance(one, Subset)), None)
     for name in space.target:
         if name not in categories:
@@ -61,11 +71,54 @@ def refuse_on(space: "SearchSpace", categories: Sequence[str]) -> None:
             raise UserError(f"metrics: {name!r} names no category of the data. {nearest(category, categories)}")
         if category and subset and category not in subset.must:
             raise UserError(f"metrics: {name!r} is known only where {category!r} is chosen. Add it to subset.must.")
-    if subset and "open" in space.modes and subset.bounds[1] >= len(categories):
-        raise UserError(
-            f"search.task.categories.subset.size: an open task leaves a category out, and {subset.bounds[1]} of "
-            f"{len(categories)} leave none. Ask for fewer, or use task.mode closed."
+    if subset is None:
+        _tasks(space, categories, superclasses, rows)
+    elif "open" in space.modes:
+        _leaves_one("search.task.categories.subset.size", subset.bounds[1], categories)
+
+
+def _tasks(
+    space: "SearchSpace", categories: Sequence[str], superclasses: Mapping[str, Sequence[str]], rows: Sequence[int]
+) -> None:
+    """No candidate names categories, or lets a policy choose more of them, than the data have."""
+    rng, seen = np.random.default_rng(space.seed), set()
+    for attempt in range(TRIED if any(key.startswith(CHOOSING) for key in space.search) else 1):
+        largest = attempt % 2  # of the sizes, so that the end of a range is among those that are tried
+        parameters = space.candidates.walk(
+            lambda key, one, largest=largest: one.at(LAST if largest and key.endswith(".size") else rng.random())
         )
+        if not space.candidates.allowed(parameters):
+            continue
+        config = RunConfig.model_validate(space.candidates.tree(parameters))
+        settings, task = config.selection.categories, Task(config.task.categories, config.task.mode)
+        if str((settings, task)) in seen:
+            continue
+        seen.add(str((settings, task)))
+        if settings.policy == "explicit":
+            with _at("task"):
+                task.on(categories, superclasses)
+        elif isinstance(settings, SizedSettings):
+            with _at("selection.categories"):
+                settings.on(categories, superclasses, rows)
+            if task.mode == "open":
+                _leaves_one("selection.categories.size", settings.size, categories)
+
+
+def _leaves_one(key: str, size: int, categories: Sequence[str]) -> None:
+    if size >= len(categories):
+        raise UserError(
+            f"{key}: an open task leaves a category out, and {size} of {len(categories)} leave none. "
+            "Ask for fewer, or use task.mode closed."
+        )
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """A mistake is of a key below this one."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}.{error}") from None
 
 
 def _keys(space: "SearchSpace") -> None:
@@ -102,6 +155,9 @@ def _metrics(space: "SearchSpace") -> None:
         for name in names:
             if found := goals.fault(name, space.modes, space.target):
                 raise ValueError(f"{place}: {found}")
+    for name, limit in space.constraints.items():
+        if found := limit.fault(name):
+            raise ValueError(f"constraints: {found}")
     if space.target and goals.TARGET not in {*space.metrics, *space.constraints}:
         raise ValueError(f"target: {space.target!r} does nothing without the metric {goals.TARGET}. Remove it.")
     judged = next(iter(space.metrics))

@@ -50,7 +50,7 @@ class Director:
     def __init__(self, space: SearchSpace, record: StudyRecord, proposer: Proposer, workspace: Workspace) -> None:
         self.space, self.record, self.proposer, self.workspace = space, record, proposer, workspace
         self.state = State.of(record.ledger.events())
-        self.configs: dict[str, RunConfig] = {}
+        self.configs: dict[str, RunConfig] = {}  # of trials that are still to end
         self.ending: str | None = None  # why nothing new is begun
         self._began = time.monotonic() - self.state.seconds
         self._exhausted, self._refused = False, 0
@@ -138,7 +138,10 @@ class Director:
 
     def _trials(self, parameters: dict[str, Any], seeds: int) -> list[Trial]:
         found = trials(self.space, parameters, seeds)
-        self.configs |= {config.key: config for _, config in found}
+        known = self.state.trials
+        self.configs |= {
+            config.key: config for _, config in found if config.key not in known or not known[config.key].ended
+        }
         return [trial for trial, _ in found]
 
     def _wait_for(self, candidate: Candidate) -> None:
@@ -168,9 +171,14 @@ class Director:
             return
         record = TrialRecord(self.workspace.runs / key)
         metrics = record.metrics if status == "finished" else {}
-        self.state.apply(self.record.end_trial(key, status, metrics, reason, record.seconds))
+        self._end(key, status, metrics, reason, record.seconds)
         for candidate in self._open_with(key):
             self._settle(candidate)
+
+    def _end(self, key: str, status: End, metrics: Mapping[str, float], reason: str | None, seconds: float) -> None:
+        self.state.apply(self.record.end_trial(key, status, metrics, reason, seconds))
+        if self.state.trials[key].ended:
+            self.configs.pop(key, None)
 
     def lost(self, key: str, reason: str) -> None:
         """A trial ended in a way that trying again may mend: its process died, or its files were out of reach."""
@@ -236,7 +244,7 @@ class Director:
                 ask_to_end(self.workspace.runs / trial.key, StoppedEarly(reason))
                 continue
             if trial.role == "student":
-                self.state.apply(self.record.end_trial(trial.key, "pruned", {}, reason, 0.0))
+                self._end(trial.key, "pruned", {}, reason, 0.0)
 
     def _tell_values(self, candidate: Candidate) -> None:
         told = self.space.objective_values(*self.state.metrics_of(candidate))

@@ -39,6 +39,15 @@ class Limit(Settings):
             raise ValueError(f"no number is at least {self.at_least} and at most {self.at_most}. Exchange them.")
         return self
 
+    def fault(self, name: str) -> str | None:
+        """Why no student can keep to it."""
+        least, most = possible(name)
+        if self.at_least is not None and self.at_least > most:
+            return f"{name} is {most:g} at most, never at_least {self.at_least:g}. Lower it."
+        if self.at_most is not None and self.at_most < least:
+            return f"{name} is {least:g} at least, never at_most {self.at_most:g}. Raise it."
+        return None
+
     def violations(self, value: float) -> list[float]:
         """By how much each bound is missed, relative to its size; zero or less where it is kept."""
         low, high = self.at_least, self.at_most
@@ -84,6 +93,13 @@ def value(name: str, target: Sequence[str], trial: Mapping[str, float], twin: Ma
         recalls = [trial.get(f"validation/{RECALL}{category}", 0.0) for category in target]
         return sum(recalls) / len(recalls)
     return trial.get(name, math.nan)
+
+
+def possible(name: str) -> tuple[float, float]:
+    """The smallest and the largest value that a known metric can have: all but losses and costs are shares."""
+    part, _, rest = name.partition("/")
+    most = math.inf if part == "cost" or rest == "nll" else 1.0
+    return (-most if part == "gain" else 0.0), most
 
 
 @cache

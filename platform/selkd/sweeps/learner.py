@@ -5,10 +5,12 @@ sampler is built anew for every question from (seed, number, attempt), so nothin
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from selkd.sweeps.candidates import Pick
@@ -28,6 +30,9 @@ STATES = {
 }
 ENOUGH = 8
 """Complete candidates from which importances are told."""
+CATEGORIES = 30
+"""Categories of a searched subset whose importances are told at most."""
+INCLUDED = CategoricalDistribution((False, True))
 
 
 class Learner:
@@ -95,23 +100,40 @@ class Learner:
 
 
 def importances(space: "SearchSpace", past: Sequence[Past]) -> dict[str, float]:
-    """The first metric's variance explained by each parameter that all complete candidates have (fANOVA)."""
+    """The first metric's variance explained by each parameter that all complete candidates have (fANOVA).
+
+    Of a subset, by whether each category is in it: `task.categories: three`.
+    """
     complete = [one for one in past if one.state == "complete" and _lies_in(space, one)]
     if len(complete) < ENOUGH or len({one.values[0] for one in complete if one.values}) < 2:
         return {}
     study = _study(space)
+    varying = {key: _varying(key, complete) for key, p in space.search.items() if isinstance(p, Subset)}
     for one in complete:
-        held = {key: p for key, p in space.search.items() if key in one.parameters and not isinstance(p, Subset)}
+        held = {key: p for key, p in space.search.items() if key in one.parameters and key not in varying}
+        chosen = {
+            f"{key}: {name}": name in one.parameters[key]
+            for key, names in varying.items()
+            if key in one.parameters
+            for name in names
+        }
         study.add_trial(
             create_trial(
                 values=list(one.values or ()),
-                params={key: p.encode(one.parameters[key]) for key, p in held.items()},
-                distributions={key: p.distribution() for key, p in held.items()},
+                params={key: p.encode(one.parameters[key]) for key, p in held.items()} | chosen,
+                distributions={key: p.distribution() for key, p in held.items()} | dict.fromkeys(chosen, INCLUDED),
             )
         )
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: trial.values[0])
     return {key: float(share) for key, share in found.items()}
+
+
+def _varying(key: str, complete: Sequence[Past]) -> list[str]:
+    """The categories that some subsets have and some have not; of many, those that tell most: in about half of them."""
+    counts = Counter(name for one in complete for name in one.parameters.get(key, ()))
+    varying = sorted(name for name, count in counts.items() if count < len(complete))
+    return sorted(varying, key=lambda name: abs(2 * counts[name] - len(complete)))[:CATEGORIES]
 
 
 def _lies_in(space: "SearchSpace", one: Past) -> bool:

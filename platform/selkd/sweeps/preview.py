@@ -5,21 +5,21 @@ many rows as they would, but on any rows: a policy that chooses them may need mo
 """
 
 import math
-import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-import torch
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
+from selkd.selection.samples.plain import CONTROLS
 from selkd.sweeps.candidates import Parameters, Size
-from selkd.sweeps.proposals import Proposer
-from selkd.sweeps.room import at_once
+from selkd.sweeps.room import at_once, here
 from selkd.sweeps.space import SearchSpace
+from selkd.sweeps.studies import proposer_of
 from selkd.training.loop import Epoch
 from selkd.training.run import fit, threads
 from selkd.training.workers import Workers
@@ -58,15 +58,17 @@ class Measured:
 
     seconds: float
     bytes: int
+    costs: dict[str, float]  # those that do not depend on the machine
 
 
 def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     """Look at a study before it starts. Nothing is recorded; the test split is not read."""
     workspace = workspace or Workspace.default()
-    proposer = Proposer.of(space, workspace)
+    proposer = proposer_of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
-    notes: list[str] = []
+    notes = list(_without_controls(space))
     measured = _measured(space, drawn, workspace, notes)
+    notes += _kept_by_none(space, measured)
     seconds = sum(one.seconds for one in measured) / len(measured)
     candidates = _fewest(space.budget.candidates, proposer.size.total)
     concurrent = _concurrent(space, notes)
@@ -75,7 +77,7 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     trained = None if students is None else students + twins
     return Preview(
         size=proposer.size,
-        candidates=pd.DataFrame(drawn),
+        candidates=pd.DataFrame(drawn, dtype=object),  # whole numbers stay whole where some have none
         students=students,
         twins=twins,
         seconds_per_student=seconds,
@@ -84,6 +86,16 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
         bytes=None if trained is None else trained * max(one.bytes for one in measured),
         notes=list(dict.fromkeys(notes)),
     )
+
+
+def _without_controls(space: SearchSpace) -> Iterator[str]:
+    """Policies of rows that are compared with each other alone."""
+    for key in ("selection.samples", "selection.samples.policy"):
+        values = (space.search[key].values() if key in space.search else None) or ()
+        policies = {value["policy"] if isinstance(value, Mapping) else value for value in values}
+        if len(policies) > 1 and not policies & {*CONTROLS}:
+            controls = " and ".join(CONTROLS)
+            yield f"{key}: no policy is a control. Add {controls}, at the same keep, to see what any is worth."
 
 
 def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace, notes: list[str]) -> list[Measured]:
@@ -105,8 +117,8 @@ def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace,
     return found
 
 
-def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
-    config = space.config(parameters, space.seed)
+def _trained(space: SearchSpace, candidate: Parameters, workspace: Workspace, notes: list[str]) -> Measured:
+    config = space.config(candidate, space.seed)
     tree: dict[str, Any] = config.model_dump(mode="json")
     taught = TeacherRepository(workspace.teachers).names()
     chosen = config.crosses and config.selection.teachers.chooses
@@ -133,7 +145,18 @@ def _trained(space: SearchSpace, parameters: Parameters, workspace: Workspace, n
     looks = math.ceil(steps / per_epoch / config.training.validate_every)
     answered = len(setup.splits.validation) * looks + len(setup.splits.test)
     seconds = (steps * config.training.batch_size + FORWARD * answered) / speed + LOOKING * looks + CONCLUDING
-    return Measured(seconds, _bytes(cost.parameters(student), setup))
+    parameters, operations = cost.parameters(student), cost.multiply_adds(student, setup.dataset.train.shape)
+    costs = {"cost/parameters": float(parameters), "cost/multiply_adds": float(operations)}
+    return Measured(seconds, _bytes(parameters, setup), costs)
+
+
+def _kept_by_none(space: SearchSpace, measured: list[Measured]) -> Iterator[str]:
+    """Constraints on costs that no student that was measured keeps."""
+    for name, limit in space.constraints.items():
+        found = sorted(one.costs[name] for one in measured if name in one.costs)
+        if found and all(any(missed > 0 for missed in limit.violations(value)) for value in found):
+            span = f"{found[0]:,.0f} to {found[-1]:,.0f}"
+            yield f"None of {len(found)} measured candidates keeps {name}: they have {span}."
 
 
 def _bytes(parameters: int, setup: Any) -> int:
@@ -145,11 +168,9 @@ def _bytes(parameters: int, setup: Any) -> int:
 def _concurrent(space: SearchSpace, notes: list[str]) -> int:
     """Students at once, on this machine."""
     config = RunConfig.model_validate(space.base)
-    cpus = math.ceil(config.workers.count * config.workers.cpus)  # Ray is started with as many at least
-    machine = {"CPU": max(os.cpu_count() or 1, cpus), "GPU": torch.cuda.device_count()}
-    found = at_once(config, [machine], space.concurrent)
+    found = at_once(config, here(config), space.concurrent)
     if not found:
-        notes.append("Not even one student fits on this machine: lower workers.gpus or workers.count.")
+        notes.append("Not even one student fits on this machine: lower workers.cpus, workers.gpus or workers.count.")
     return max(found, 1)
 
 

@@ -54,7 +54,7 @@ class Proposer:
         self._known: set[str] = set()
         self._warm: list[Past] = []
         self._learner = Learner(space) if space.sampler.learns else None
-        refuse_on(space, categories)
+        refuse_on(space, categories, superclasses, rows)
         self._feasible = {
             key: _feasible(key, parameter, categories, superclasses, rows)
             for key, parameter in space.search.items()

@@ -18,14 +18,15 @@ from selkd.models.teachers import TeacherRepository
 from selkd.store import Term
 from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
+from selkd.sweeps.room import here, room
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.studies import LOCK, STOP, Study, past_of
+from selkd.sweeps.studies import LOCK, STOP, Study, proposer_of
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
 from selkd.tracking.record import LEDGER
 from selkd.tracking.stored import driven
 from selkd.training.loop import Epoch
-from selkd.training.ray_entry import started
+from selkd.training.ray_entry import started, starts_here
 from selkd.training.teach import refuse_another, teach
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ def sweep(
         record = StudyRecord(folder)
         before = State.of(record.ledger.events())
         difference = _difference(before, space, changed)
-        proposer = Proposer.of(space, workspace)
-        if space.warm_start:
-            proposer.warm(past_of(space.warm_start, workspace, space))
+        proposer = proposer_of(space, workspace)
+        if starts_here():  # what does not fit is said before a teacher is taught for it
+            base = RunConfig.of(space.base)
+            room(here(base), base, space.concurrent)
         _taught(space, workspace, on_teacher_epoch)
         resolved = space.model_dump(mode="json", by_alias=True)
         if before.driver is not None:

@@ -17,6 +17,7 @@ from selkd.sweeps import goals
 from selkd.sweeps.learner import importances
 from selkd.sweeps.pace import Pace, planned
 from selkd.sweeps.past import Past
+from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import Candidate, State
 from selkd.tracking import StudyRecord
@@ -168,6 +169,14 @@ def driven(folder: Path) -> bool:
         return True
     except CannotWrite:
         return False
+
+
+def proposer_of(space: SearchSpace, workspace: Workspace) -> Proposer:
+    """Who proposes the study's candidates, warm where the space asks for it."""
+    proposer = Proposer.of(space, workspace)
+    if space.warm_start:
+        proposer.warm(past_of(space.warm_start, workspace, space))
+    return proposer
 
 
 def past_of(name: str, workspace: Workspace, space: SearchSpace) -> list[Past]:

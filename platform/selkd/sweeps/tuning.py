@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.sweeps.director import Director
-from selkd.sweeps.room import all_nodes, at_once, needs, slots
+from selkd.sweeps.room import all_nodes, needs, room
 from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
 from selkd.training.ray_entry import Resources
@@ -136,7 +136,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
     """Train what the director wants until it wants nothing more; `changed` hears of trials, now and then of none."""
     base = RunConfig.of(director.space.base)
     nodes = all_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]])
-    concurrent = _room(nodes, base, director.space.concurrent)
+    concurrent = room(nodes, base, director.space.concurrent)
     stop = director.record.folder / STOP
 
     def order(key: str) -> dict[str, Any]:
@@ -191,18 +191,3 @@ def _last_error(trial: Any) -> str:
 def _resources(config: RunConfig, nodes: Sequence[Resources]) -> dict[str, float]:
     """What the actor of a trial holds. With several workers it only waits, so it holds nothing that they need."""
     return {"memory": 2**20} if config.workers.count > 1 else dict(needs(config, nodes))
-
-
-def _room(nodes: Sequence[Resources], config: RunConfig, wanted: int | None) -> int:
-    """How many trials fit at once; refused at once where not even one does."""
-    for name, amount in needs(config, nodes).items():
-        most = max((node.get(name, 0) for node in nodes), default=0)
-        if amount > most:
-            key = f"workers.{name.lower()}s"
-            remedy = f"Lower {key}." if most else "Use workers.device=auto or cpu."
-            raise UserError(f"{key}: {amount:g} a worker, and no node has more than {most:g}. {remedy}")
-    fitting = at_once(config, nodes, wanted)
-    if not fitting:
-        count, room = config.workers.count, slots(nodes, needs(config, nodes))
-        raise UserError(f"workers.count: {count} workers do not fit: there is room for {room}. Lower it.")
-    return fitting

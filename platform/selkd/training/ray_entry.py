@@ -27,6 +27,8 @@ from selkd.training.workers import Workers
 
 Resources = Mapping[str, float]
 
+LOCAL = "local"
+"""The RAY_ADDRESS that starts a cluster of our own."""
 AUTHENTICATION = "RAY_AUTH_MODE"
 ENVIRONMENT = {
     AUTHENTICATION: "token",
@@ -58,21 +60,27 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
     if ray.is_initialized():
         yield ray
         return
-    address = os.environ.get("RAY_ADDRESS", "local")
+    address = os.environ.get("RAY_ADDRESS", LOCAL)
     cores = os.cpu_count() or 1
-    if address == "local" and cpus > cores:
+    if address == LOCAL and cpus > cores:
         raise UserError(f"workers.cpus: {cpus:g} a worker, and this machine has {cores}. Lower workers.cpus.")
     size: dict[str, Any] = {"num_cpus": max(cores, math.ceil(count * cpus)), "include_dashboard": dashboard}
-    if dashboard and address == "local":
+    if dashboard and address == LOCAL:
         size["dashboard_port"] = port = _free_port()
         os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"  # for all processes of this cluster
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **(size if address == "local" else {}))
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **(size if address == LOCAL else {}))
     try:
         yield ray
     finally:
         _shut_down(ray)
         if "dashboard_port" in size:
             del os.environ["RAY_API_SERVER_ADDRESS"]
+
+
+def starts_here() -> bool:
+    """Whether `started` would start a cluster on this machine."""
+    ray = sys.modules.get("ray")
+    return os.environ.get("RAY_ADDRESS", LOCAL) == LOCAL and not (ray and ray.is_initialized())
 
 
 def _shut_down(ray: Any) -> None:

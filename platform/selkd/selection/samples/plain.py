@@ -10,6 +10,8 @@ from selkd.selection.samples.base import RowEvidence, SamplePolicy, SubsetSettin
 from selkd.selection.samples.budget import spread
 from selkd.selection.samples.ranking import kept, preferred
 
+CONTROLS = ("all", "random")
+
 
 @register
 class All(SamplePolicy):
