@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from selkd.comparison.asking import question_of
 from selkd.comparison.compare import Comparison, answer, read
 from selkd.comparison.looks import declared
+from selkd.comparison.records import Records
 from selkd.comparison.result import ALL
 from selkd.config import Workspace
 from selkd.errors import UserError
@@ -41,7 +42,13 @@ def extension(
     study = Study.read(name, workspace)
     if not study.state.finished:
         raise UserError(f"{name}: the study is not finished. Go on with `selkd sweep --resume {name}` first.")
-    records = read(name, workspace)
+    return wanted(name, read(name, workspace), by, metric, difference=difference)
+
+
+def wanted(
+    name: str, records: Records, by: str | None = None, metric: str | None = None, *, difference: float | None = None
+) -> Extension:
+    """What these records of a finished study ask for."""
     plan = declared(records)
     found = answer(records, question_of(records, by, metric, difference=difference))
     chosen = found.trials[found.trials["chosen"]]

@@ -92,6 +92,7 @@ class Contrasts:
         around = interval(values, clusters, level=1 - self.question.alpha)
         notes = {*test.reasons.values(), *([around.reason] if around.reason and len(values) else [])}
         told, more = self._power(values, clusters, self.question.alpha / family)
+        floor, ceiling = self.metric.bounds
         return Contrast(
             group=group,
             level=level,
@@ -100,8 +101,8 @@ class Contrasts:
             clusters=test.units,
             difference=self.sign * test.mean,
             median=self.sign * test.median,
-            low=around.low,
-            high=around.high,
+            low=max(around.low, floor - ceiling),
+            high=min(around.high, ceiling - floor),
             p=_known(test.permutation_p),
             wilcoxon=_known(test.wilcoxon_p),
             smallest=test.smallest_p if test.n else None,

@@ -39,14 +39,15 @@ def at_look(
     whole, inside = ([one for one in found if (one.group == ALL) == over] for over in (True, False))
     held = [*looks.judged(whole, contrasts, plan, look), *looks.judged(inside, contrasts, plan, look)]
     limits = [f"{looks.bar(plan, look, _paired(each)):.2g}" for each in (whole, inside) if each]
+    each = " (over all groups, and within)" if len(limits) > 1 else ""
     said = (
         f"This is look {look} of {len(plan.looks)}, which may spend a part of {plan.question.alpha:g} "
-        f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most, before correction"
+        f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most{each}, before correction"
     )
     least = [one.smallest for one in whole if one.smallest is not None]
     if least and min(least) > looks.bar(plan, look, _paired(whole)):
         said += f". So few pairs cannot go below {min(least):.2g}: this look can tell nothing"
-    return held, f"{family} {said}{' (over all groups, and within)' if len(limits) > 1 else ''}."
+    return held, f"{family} {said}."
 
 
 def standing(deviation: str | None, plan: Plan | None, look: int | None, found: Sequence[Contrast]) -> str:

@@ -12,7 +12,6 @@ from selkd.comparison.records import Records
 from selkd.comparison.result import Contrast, Metric
 from selkd.comparison.statistics import interval
 from selkd.comparison.tables import Column, Frame
-from selkd.comparison.values import GAIN
 
 UNEQUAL = 0.01
 """How much more of its budget a level may use than the thriftiest one and still count as equal."""
@@ -31,8 +30,7 @@ def table(
     chosen = trials[trials["chosen"] & trials["value"].notna()]
     chosen = chosen.assign(budget=_budget(records, chosen.index), seconds=_seconds(records, chosen.index))
     picks = best.to_dict("index")
-    raw_share = metric.share and not metric.reported.startswith(GAIN)
-    floor, ceiling = (0.0, 1.0) if raw_share else (-math.inf, math.inf)
+    floor, ceiling = metric.bounds
     rows = []
     for (group, level), mine in chosen.groupby(["group", "level"], sort=False):
         values = mine["value"].to_numpy(dtype=float)

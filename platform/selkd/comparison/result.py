@@ -1,5 +1,6 @@
 """What a comparison found: levels, pairs, contrasts, the verdict, and what cannot be said."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -30,6 +31,13 @@ class Metric:
     def unit(self) -> float:
         """What one is shown as."""
         return 100.0 if self.share else 1.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which all its values lie, however few of them an interval is made from."""
+        if not self.share:
+            return -math.inf, math.inf
+        return (-1.0, 1.0) if self.reported.startswith("gain/") else (0.0, 1.0)
 
     @property
     def words(self) -> str:

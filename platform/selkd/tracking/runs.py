@@ -54,6 +54,7 @@ class Runs:
             raise UserError(f"nothing is recorded yet: no MLflow database {database}. Set MLFLOW_TRACKING_URI.")
         with self._asking():
             self._client = connect(uri)
+        self._artifacts: dict[str, str] = {}  # where each run's files lie, asked once
 
     def experiment(self, name: str) -> Experiment:
         """The active experiment of a study."""
@@ -104,7 +105,9 @@ class Runs:
         if kept.is_file():
             return kept
         with self._asking():
-            place = urlparse(str(self._client.get_run(run_id).info.artifact_uri))
+            if run_id not in self._artifacts:
+                self._artifacts[run_id] = str(self._client.get_run(run_id).info.artifact_uri)
+            place = urlparse(self._artifacts[run_id])
             if place.scheme in ("", "file"):
                 local = Path(url2pathname(place.path)) / path
                 return local if local.is_file() else None

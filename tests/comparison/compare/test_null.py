@@ -1,12 +1,14 @@
 """Where no level is better, the whole comparison says so, as often as it promises."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.null_comparisons import Space, Study, extended, rejections, through_all_looks
 from selkd.comparison.compare import Question, answer
 from selkd.comparison.records import Records
 from selkd.comparison.result import ALL
@@ -53,6 +55,25 @@ def test_of_500_null_studies_with_three_levels_about_alpha_tell_anything(records
         told += any(contrast.better for contrast in found.contrasts)
         assert found.exploratory
     assert 0 < told <= allowed(500)
+
+
+def test_an_extension_reaches_the_last_look_with_what_was_chosen_at_the_first() -> None:
+    """So the simulation below is of the loop that `selkd sweep --extend` makes, and of nothing easier."""
+    study = Study(Space(), np.random.default_rng(3))
+    records = study.records(study.first())
+    first, last = answer(records, Question("objective.name")), extended(study)
+    assert (first.look, last.look) == (1, 2)
+    chosen = [one.trials.loc[one.trials["chosen"]] for one in (first, last)]
+    assert set(chosen[0]["candidate"]) == set(chosen[1]["candidate"])
+    assert [len(one) for one in chosen] == [3 * 8, 3 * 12]
+    assert len(last.trials) == 3 * 3 * 8 + 3 * 4
+
+
+@pytest.mark.slow
+def test_of_500_null_studies_extended_from_look_to_look_about_alpha_tell_anything_in_either_family() -> None:
+    space = Space(settings=2, groups=2, looks=(8, 12))
+    for family, told in rejections(partial(through_all_looks, space), 500, seed=19).items():
+        assert 0 < told <= allowed(500), family
 
 
 @pytest.mark.slow

@@ -183,3 +183,15 @@ def test_luck_cannot_be_asked_about_nor_hundreds_of_values(records: Made) -> Non
     many = [row | {"objective.epsilon": float(place)} for place, row in enumerate(runs(seeds=30))]
     with pytest.raises(UserError, match="60 values"):
         ask(records(many), by="objective.epsilon")
+
+
+def test_no_interval_of_shares_is_wider_than_shares_can_differ(records: Made) -> None:
+    rows = [
+        {NAME: level, "seed": seed, "test/accuracy": value, "validation/accuracy": value}
+        for level, values in (("kd", (0.1, 0.9)), ("selkd", (0.9, 0.1)))
+        for seed, value in enumerate(values)
+    ]
+    [contrast] = ask(records(rows)).contrasts
+    assert (contrast.low, contrast.high) == (-1, 1)
+    levels = ask(records(rows)).levels
+    assert set(zip(levels["low"], levels["high"], strict=True)) == {(0, 1)}

@@ -72,6 +72,47 @@ def test_optimism_of_the_best_of_many_equal_settings_is_shown_and_test_is_free_o
     assert found.loc["kd", "validation"] - found.loc["kd", "mean"] > 0.005
 
 
+def test_after_an_extension_the_optimism_is_still_that_of_the_choice(records: Made) -> None:
+    """Only the first five of ten seeds chose; the later five are as free of it as test values."""
+    rng = np.random.default_rng(5)
+    rows = [student("kd", seed, float(t), *rng.normal(0.8, 0.02, 2)) for t in range(20) for seed in range(5)]
+    rows += [student("selkd", seed, None, *rng.normal(0.8, 0.02, 2)) for seed in range(10)]
+    before = answer(records(rows), Question(NAME)).levels.set_index("level").loc["kd"]
+    temperature = float(str(before["setting"]).partition("=")[2])
+    rows += [student("kd", seed, temperature, *rng.normal(0.8, 0.02, 2)) for seed in range(5, 10)]
+    found = answer(records(rows), Question(NAME))
+    after = found.levels.set_index("level").loc["kd"]
+    assert (after["setting"], after["n"]) == (before["setting"], 10)
+    assert after["optimism"] == pytest.approx(before["optimism"] / 2)
+    assert after["optimism"] > 0
+    assert "Settings were chosen at 5 seeds; those that were got more, 10 in all." in found.caveats
+    assert not any("could not be chosen" in caveat for caveat in found.caveats)
+
+
+def test_optimism_after_an_extension_is_what_it_is_on_average(records: Made) -> None:
+    """Equal settings: all that the validation mean of the chosen one is above the truth is flattery."""
+    rng, told, there = np.random.default_rng(7), [], []
+    for _ in range(40):
+        rows = [student("kd", seed, float(t), *rng.normal(0, 0.02, 2)) for t in range(8) for seed in range(6)]
+        chosen = max(range(8), key=lambda t: np.mean([row["validation/accuracy"] for row in rows[6 * t : 6 * t + 6]]))
+        rows += [student("kd", seed, float(chosen), *rng.normal(0, 0.02, 2)) for seed in range(6, 9)]
+        found = answer(records(rows), Question(NAME)).levels.iloc[0]
+        told.append(found["optimism"])
+        there.append(found["validation"])
+    error = np.std(there) / np.sqrt(len(there))
+    assert np.mean(told) == pytest.approx(np.mean(there), abs=3 * error)
+    assert error < 0.2 * np.mean(there)
+
+
+def test_a_setting_that_is_left_because_better_ones_failed_was_not_chosen(records: Made) -> None:
+    rows = [student("kd", seed, 1.0, 0.8, 0.8) for seed in range(4)]
+    rows += [student("kd", seed, 4.0, 0.9, 0.9) for seed in range(3)]
+    rows += [student("selkd", seed, None, 0.8, 0.8) for seed in range(4)]
+    found = answer(records(rows), Question(NAME))
+    assert found.levels.set_index("level").loc["kd", "optimism"] == 0
+    assert "1 setting with fewer seeds than others could not be chosen." in found.caveats
+
+
 def test_a_student_without_validation_chooses_nothing_and_is_named(records: Made) -> None:
     rows = [student("kd", seed, t, 0.8 if t == 1 else float("nan"), 0.8) for seed in range(3) for t in (1.0, 4.0)]
     rows += [student("selkd", seed, None, 0.8, 0.8) for seed in range(3)]

@@ -248,3 +248,20 @@ def test_a_thousand_trials_fit_in_an_e_mail_and_stay_usable(
         page.ask("document.querySelector('#trials').closest('section').querySelector('output').textContent")
         == "500 of 1000 rows"
     )
+
+
+def test_a_long_table_is_laid_out_when_it_comes_near_and_whole_on_paper(
+    compared: Callable[..., Comparison], page: Any, tmp_path: Path
+) -> None:
+    path = write(compared(("kd", "selkd"), seeds=25, tuned=(1.0, 2.0, 3.0)), tmp_path / "report")
+    page.open(path, 360)
+    row = "document.querySelector('#trials tbody tr')"
+    laid_out = f"{row}.checkVisibility({{contentVisibilityAuto: true}})"
+    reached = "document.querySelector('#trials').closest('.scroll').tabIndex"
+    assert page.ask(laid_out) is False
+    page.ask(f"{row}.scrollIntoView({{behavior: 'instant'}})")
+    page.ask("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))")
+    assert page.ask(laid_out) is True
+    assert page.ask(reached) == 0
+    page.open(path, 720, media="print")
+    assert page.ask(laid_out) is True

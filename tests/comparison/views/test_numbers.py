@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.null_comparisons import Space, Study
+from selkd.comparison.compare import answer
+from selkd.comparison.question import Question
 from selkd.comparison.result import ALL
 from selkd.comparison.views import VIEWS, CannotShow
 from selkd.objectives.selkd import SelKDSettings
@@ -49,6 +53,15 @@ def test_ranks_are_those_of_the_comparison(compared, students):
     found = numbers("ranks", comparison)
     assert dict(zip(found["level"], found["rank"], strict=True)) == {"c": 1, "b": 2, "a": 3}
     assert found["critical"].iloc[0] == comparison.overall.critical
+
+
+def test_at_a_declared_look_there_are_no_ranks_and_the_reason_is_the_plan():
+    study = Study(Space(looks=(6, 8)), np.random.default_rng(0))
+    records = study.records(study.first())
+    with pytest.raises(CannotShow, match="at a declared look"):
+        numbers("ranks", answer(records, Question("objective.name")))
+    undeclared = study.records(study.first(), declared=False)
+    assert len(numbers("ranks", answer(undeclared, Question("objective.name")))) == 3
 
 
 def test_the_front_holds_exactly_what_nothing_beats_in_cost_and_metric(compared):
@@ -104,6 +117,14 @@ def test_curves_are_medians_and_quartiles_over_students(compared, students):
     assert set(numbers("losses", comparison)["name"]) == {"train/truth", "train/loss"}
 
 
+def test_words_for_curves_go_from_group_to_group(compared, students):
+    said = drawn("curves", compared(students({"kd": 0.6, "selkd": 0.7}, rows=(20, 100)))).alt
+    ends = said.partition("At the end: ")[2]
+    assert re.fullmatch(
+        r"\S*=20: (kd|selkd) [\d.]+; (kd|selkd) [\d.]+\. \S*=100: (kd|selkd) [\d.]+; (kd|selkd) [\d.]+\.", ends
+    )
+
+
 def test_at_most_ten_students_of_a_level_are_read(compared, students):
     assert numbers("curves", compared(students({"kd": 0.6}, seeds=12)))["n"].max() == 10
 
@@ -118,6 +139,17 @@ def test_category_gains_are_differences_of_pairs(compared):
     found = numbers("categories", compared(runs, baseline="cross-entropy")).set_index("category")
     assert found["difference"].to_dict() == pytest.approx(gains)
     assert (found["n"] == 4).all() and (found["over"] == "cross-entropy").all()
+
+
+def test_gains_by_category_stay_within_what_accuracies_can_differ_by(compared):
+    values = {"kd": (0.1, 0.9), "selkd": (0.9, 0.2)}
+    runs = [
+        {"objective.name": level, "seed": seed, "test/accuracy": 0.5, "validation/accuracy": 0.5,
+         "test/accuracy/three": value}
+        for level, both in values.items() for seed, value in enumerate(both)
+    ]  # fmt: skip
+    [found] = numbers("categories", compared(runs, baseline="kd")).to_dict("records")
+    assert (found["low"], found["high"]) == (-1, 1)
 
 
 def test_gains_by_category_are_over_the_twins_of_the_same_subset(compared):

@@ -39,7 +39,8 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
             values = np.asarray(known[column], dtype=float)
             around = interval(values, _clusters(comparison, known), level=confidence, resamples=RESAMPLES)
             category = str(column).removeprefix(ACCURACY)
-            rows.append((group, level, category, over, len(known), known[column].mean(), around.low, around.high))
+            low, high = max(around.low, -1.0), min(around.high, 1.0)  # no accuracies differ by more
+            rows.append((group, level, category, over, len(known), known[column].mean(), low, high))
     if not rows:
         raise CannotShow(f"no level shares a pair with {over}.")
     return pd.DataFrame(rows, columns=FIELDS)

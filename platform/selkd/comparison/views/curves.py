@@ -1,7 +1,6 @@
 """How students learn: medians over students with bands from the lower to the upper quartile, epoch by epoch."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from selkd.comparison import style
 from selkd.comparison.result import Comparison
 from selkd.comparison.views import shown
 from selkd.comparison.views.view import CannotShow, Drawn, View
-from selkd.comparison.words import listed
 from selkd.tracking.figures import NOT_LOSSES
 
 BAND = "line: median over students; band: the middle half of them"
@@ -132,17 +130,16 @@ def _alt(comparison: Comparison, numbers: pd.DataFrame, words: str, unit: float)
     last = numbers.loc[numbers.groupby(["group", "level", "name"], sort=False)["step"].idxmax()]
     whole = last.loc[last["name"] == "train/loss"]
     last = last if whole.empty else whole
-    names = len(set(last["name"]))
-    told = [_end(row, unit, names > 1, len(set(numbers["group"])) > 1) for row in shown.rows(last)]
+    named = len(set(last["name"])) > 1
+
+    def told(group: str) -> Iterator[str]:
+        for row in shown.rows(shown.where(last, group=group)):
+            term = f", {_term(row.name)}" if named else ""
+            yield f"{shown.called(row.level)}{term} {unit * row.median:.3g}"
+
     lines = shown.left("level", len(shown.lines(comparison)), len(shown.levels(comparison)))
-    return (
-        f"{words} by epoch, median and middle half over students. At the end: {listed(told, shown.SPOKEN_EACH)}.{lines}"
-    )
-
-
-def _end(row: Any, unit: float, named: bool, grouped: bool) -> str:
-    where = [row.level, *([_term(row.name)] if named else []), *([row.group] if grouped else [])]
-    return f"{', '.join(map(shown.called, where))} {unit * row.median:.3g}"
+    ends = shown.spoken(list(dict.fromkeys(last["group"])), told)
+    return f"{words} by epoch, median and middle half over students. At the end: {ends}{lines}"
 
 
 CURVES = View("curves", "Learning curves", "the record of a shown student", metric_numbers, draw_metric)

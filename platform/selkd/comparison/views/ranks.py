@@ -12,6 +12,8 @@ from selkd.comparison.words import listed
 def numbers(comparison: Comparison) -> pd.DataFrame:
     """A row a level, the best first: its mean rank, and the sets of levels alike that it is in."""
     overall = comparison.overall
+    if comparison.look is not None:
+        raise CannotShow("at a declared look pairs of levels are tested, and what the plan spends is spent on them.")
     if overall is None:
         raise CannotShow("mean ranks are of three levels or more.")
     if not overall.ranks or overall.critical is None:

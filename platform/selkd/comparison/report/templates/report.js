@@ -60,6 +60,7 @@
   };
   addEventListener("resize", reach);
   document.addEventListener("toggle", reach, true);
+  document.addEventListener("contentvisibilityautostatechange", reach, true);
   reach();
 
   // What a figure can be asked for: its dots, or the epochs of its curves. Each can be marked and put into words.
