@@ -16,7 +16,7 @@ from selkd.config.run import DataSettings
 from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
 from selkd.data.evidence import Answers, statistics, teacher_logits
-from selkd.data.faults import Faults, misled, spoiled
+from selkd.data.faults import Faults, kinds, misled, spoiled
 from selkd.data.store import Arrays, ArrayStore
 from selkd.errors import UserError
 from selkd.files import fingerprint
@@ -208,8 +208,14 @@ class Setup:
         if settings.plain or not self.config.mixes:
             return None
         policy = WEIGHTINGS[settings.policy](settings, self.rounds.evidence, self.config.seed)
-        open_ = self.task.mode == "open"
-        return Weighing(policy.to(self.device, self.dtype), self.task.ids, merge=open_, total_steps=self.total_steps)
+        faults, rows = self.config.data.faults, len(self.dataset.train)
+        return Weighing(
+            policy.to(self.device, self.dtype),
+            self.task.ids,
+            merge=self.task.mode == "open",
+            total_steps=self.total_steps,
+            kinds=None if faults == Faults() else kinds(rows, faults, self.config.data.seed),
+        )
 
     def outer_batches(self) -> Batches | None:
         """Outer rows in their plain view, where something is fitted to them."""

@@ -30,9 +30,11 @@ class Compared:
 class Weighing:
     """A weighting at work in a run: the same for every worker's rows as for one worker's."""
 
-    def __init__(self, policy: Weighting, ids: Tensor, *, merge: bool, total_steps: int) -> None:
+    def __init__(
+        self, policy: Weighting, ids: Tensor, *, merge: bool, total_steps: int, kinds: Tensor | None = None
+    ) -> None:
         self.policy, self.ids, self.merge, self.total_steps = policy, ids, merge, total_steps
-        self.ratios = Ratios()
+        self.ratios = Ratios(kinds)
 
     def weights(self, compared: Compared) -> Mapping[str, Tensor]:
         """Weights [b] by term, with gradient to the policy's parameters; a term that is not named keeps its own."""
