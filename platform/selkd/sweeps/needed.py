@@ -11,6 +11,7 @@ from selkd.sweeps.checks import without_data
 from selkd.sweeps.parameters import Choice, Grid
 from selkd.sweeps.ready import POOLS, ready
 from selkd.sweeps.space import SearchSpace
+from selkd.training.start import folder_of
 
 EACH = 8
 """Candidates that are looked at for each value of each choice: enough to meet the other choices it depends on."""
@@ -18,8 +19,13 @@ SHOWN = 8
 """Teachers that are named one by one."""
 
 
-def refuse_missing_teachers(space: SearchSpace, workspace: Workspace) -> None:
-    """Every teacher that a candidate names must be there and readable, or be the one that the space teaches."""
+def refuse_missing(space: SearchSpace, workspace: Workspace) -> None:
+    """Every teacher that a candidate names must be there and readable, or be the one that the space teaches.
+
+    So must be every student as which one begins.
+    """
+    for start in sorted({config.start for config in _configs(space) if config.start is not None}):
+        folder_of(start, workspace)
     repository = TeacherRepository(workspace.teachers)
     taught = {RunConfig.of(space.teacher).name} if space.teacher else set()
     here, needed = set(repository.names()), sorted(set(_named(space)))

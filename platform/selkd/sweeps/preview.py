@@ -18,7 +18,7 @@ from selkd.errors import UserError
 from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
 from selkd.sweeps.candidates import Parameters, Size
-from selkd.sweeps.needed import refuse_missing_teachers
+from selkd.sweeps.needed import refuse_missing
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.room import at_once
 from selkd.sweeps.space import SearchSpace
@@ -63,7 +63,7 @@ class Measured:
 def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     """Look at a study before it starts. Nothing is recorded; the test split is not read."""
     workspace = workspace or Workspace.default()
-    refuse_missing_teachers(space, workspace)
+    refuse_missing(space, workspace)
     proposer = Proposer.of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
     notes: list[str] = []

@@ -16,7 +16,7 @@ from selkd.files import holding
 from selkd.models.teachers import TeacherRepository
 from selkd.store import Term
 from selkd.sweeps.director import Director, listed, trials
-from selkd.sweeps.needed import refuse_missing_teachers
+from selkd.sweeps.needed import refuse_missing
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
@@ -60,7 +60,7 @@ def sweep(
         record = StudyRecord(folder)
         before = State.of(record.ledger.events())
         difference = _difference(before, space, changed)
-        refuse_missing_teachers(space, workspace)
+        refuse_missing(space, workspace)
         proposer = Proposer.of(space, workspace)
         if space.warm_start:
             proposer.warm(past_of(space.warm_start, workspace, space))

@@ -157,7 +157,8 @@ class Loop:
 
     def _terms(self, batch: Batch, student: Tensor) -> tuple[View, dict[str, Tensor]]:
         """What the objective sees of a batch, and its terms [b] as the sample policy weighs them."""
-        view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
+        teacher = batch.teacher if self.weighing is None else self.weighing.teacher(batch)
+        view = View(student, batch.targets, teacher, batch.size, batch.first, self.workers.gather)
         try:
             return view, self._weighed(self.objective.terms(view))
         except ValueError as error:
