@@ -105,11 +105,16 @@ def _runs_of_removed_studies(workspace: Workspace) -> Iterator[Unneeded]:
     studies = {ledger.parent.name for ledger in ledgers} | store().names("studies")
     events = (event for ledger in ledgers for event in Ledger(ledger).events())
     named = {trial["key"] for event in events for trial in event.get("trials", [])}
-    for ledger in sorted(workspace.runs.glob(f"*/{LEDGER}")):
-        begins = [event for event in Ledger(ledger).events() if event["event"] == "begin"]
+    begun = {ledger: _begins(ledger) for ledger in sorted(workspace.runs.glob(f"*/{LEDGER}"))}
+    named |= {event["config"].get("start") for begins in begun.values() for event in begins}
+    for ledger, begins in begun.items():
         of = {event["tags"].get("selkd.study") for event in begins}
         if begins and None not in of and not of & studies and ledger.parent.name not in named:
             yield Unneeded("runs", ledger.parent, _size(ledger.parent), ledger.parent / LOCK)
+
+
+def _begins(ledger: Path) -> list[dict[str, Any]]:
+    return [event for event in Ledger(ledger).events() if event["event"] == "begin"]
 
 
 def _evidence(workspace: Workspace, gone: set[Path]) -> Iterator[Unneeded]:

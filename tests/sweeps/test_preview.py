@@ -20,10 +20,14 @@ SEARCHED: dict[str, Any] = {
 @pytest.fixture
 def look(space: Any, tmp_path: Path) -> Any:
     base = {"teacher": "big", "objective": {"name": "selkd"}, "training": {"epochs": 3}}
-    return lambda **changes: preview(
-        space(**({"search": SEARCHED, "base": base, "budget": {"candidates": 12, "seeds": 2}} | changes)),
-        Workspace(tmp_path),
-    )
+    own = {"search": SEARCHED, "base": base, "budget": {"candidates": 12, "seeds": 2}}
+
+    def looked(**changes: Any) -> Preview:
+        asked = own | changes
+        taught = {"teacher": {"name": "big"}} if "teacher" in asked["base"] else {}
+        return preview(space(**asked, **taught), Workspace(tmp_path))
+
+    return looked
 
 
 def test_a_preview_shows_size_candidates_and_cost(look: Any, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
 from selkd.config import RunConfig, Workspace
-from selkd.data.faults import LOGIT_STEP, faulty
-from selkd.training.run import fit
+from selkd.data.faults import KINDS, LOGIT_STEP, faulty
+from selkd.training.run import Recording, fit, train
 from selkd.training.setup import Setup
 from selkd.training.workers import Workers
 
@@ -56,6 +57,23 @@ def test_faults_of_zero_give_the_student_without_them_bit_for_bit(workspace: Wor
 @pytest.mark.parametrize("kind", FAULTS)
 def test_every_fault_changes_the_student(workspace: Workspace, kind: str) -> None:
     assert not same(student(workspace, config({kind: 0.3})), student(workspace, config(None)))
+
+
+@pytest.mark.parametrize("faults", [{"labels": 0.3}, {"images": 0.2}, FAULTS])
+def test_the_record_tells_the_ratios_of_faulty_rows_from_those_of_sound_ones(
+    workspace: Workspace, faults: dict[str, float]
+) -> None:
+    found = train(config(faults, keep="last"), workspace, recording=Recording(deliver=False, figures=False))
+    ratios, made = pd.read_parquet(found.folder / "ratios.parquet"), setup(workspace, faults)
+    ids = made.rounds.evidence.ids
+    last = found.history.iloc[-1]
+    for kind in KINDS:
+        wrong = int(faulty(ids, kind, faults.get(kind, 0.0), SEED).sum())
+        having = ratios["fault"].str.split("+").map(lambda names, kind=kind: kind in names)
+        assert ratios.loc[having].groupby("epoch")["rows"].sum().tolist() == [wrong] * 2 * bool(wrong)
+        assert (f"ratio/faulty/{kind}" in last) == bool(wrong)
+    assert 0 < last["ratio/sound"] < 1
+    assert ratios.groupby("epoch")["rows"].sum().tolist() == [len(ids)] * 2
 
 
 def test_the_split_and_what_is_judged_stay_sound(workspace: Workspace) -> None:

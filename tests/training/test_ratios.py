@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from selkd.data.faults import KINDS
 from selkd.training.ratios import BINS, GAPS, Ratios
 from selkd.training.workers import Workers
 from selkd.weighting import Moment
@@ -50,7 +51,8 @@ def test_the_table_counts_every_row_once_in_its_bins() -> None:
     assert frame["rows"].to_numpy().min() > 0
     low = frame.query("epoch == 2 and ratio < 0.5")["rows"]
     assert sum(low) == int((ratio(1) < 0.5).sum())
-    assert ratios.counts.shape == (3, 2, GAPS, BINS)
+    assert ratios.counts.shape == (3, 1, 2, GAPS, BINS)
+    assert "fault" not in frame
 
 
 def test_no_rows_of_a_kind_leave_no_metric() -> None:
@@ -59,6 +61,31 @@ def test_no_rows_of_a_kind_leave_no_metric() -> None:
     found = ratios.close(Workers(), learned=True)
     assert "ratio/right" in found
     assert not {"ratio/wrong", "ratio/right/large-gap"} & set(found)
+
+
+def test_rows_that_were_spoiled_on_purpose_are_told_apart() -> None:
+    """A row with two faults counts as one of each, and stands once in the table."""
+    kinds = torch.arange(B) % 8  # every combination: 1 for the label, 2 for the image, 4 for the teacher
+    ratios, own = Ratios(kinds), ratio(0)
+    ratios.add(moment(0), own, torch.zeros(()))
+    found, frame = ratios.close(Workers(), learned=True), ratios.frame()
+    assert found["ratio/sound"] == pytest.approx(float(own[kinds == 0].mean()))
+    for bit, kind in ((1, "labels"), (2, "images"), (4, "teacher")):
+        assert found[f"ratio/faulty/{kind}"] == pytest.approx(float(own[(kinds & bit).bool()].mean()))
+    rows = frame.groupby("fault")["rows"].sum().to_dict()
+    names = ["none", "labels", "images", "labels+images", "teacher", "labels+teacher", "images+teacher"]
+    assert rows == {name: int((kinds == k).sum()) for k, name in enumerate([*names, "labels+images+teacher"])}
+
+
+def test_what_is_known_without_faults_is_the_same_with_them() -> None:
+    plain, told = Ratios(), Ratios(torch.arange(B) % 8)
+    metrics = []
+    for one in (plain, told):
+        one.add(moment(1), ratio(1), torch.zeros(()))
+        metrics.append(one.close(Workers(), learned=True))
+    assert metrics[0] == pytest.approx({name: metrics[1][name] for name in metrics[0]})
+    assert set(metrics[1]) - set(metrics[0]) == {"ratio/sound", *(f"ratio/faulty/{k}" for k in KINDS)}
+    assert torch.equal(plain.counts, told.counts.sum(1, keepdim=True))
 
 
 @pytest.mark.parametrize(("value", "learned", "warned"), [(0.999, True, 1), (0.999, False, 0), (0.9, True, 0)])

@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(workspace: Workspace, tmp_
     assert same(trained(parts, Checkpoints(tmp_path / "kept")), expected)
     assert same(omega(parts), omega(whole))
     assert torch.equal(weighing(parts).ratios.counts, weighing(whole).ratios.counts)
-    assert weighing(whole).ratios.counts.sum((1, 2, 3)).tolist() == [24] * EPOCHS
+    assert weighing(whole).ratios.counts.sum((1, 2, 3, 4)).tolist() == [24] * EPOCHS
 
 
 def test_looking_ahead_leaves_running_statistics_and_the_student_alone(workspace: Workspace) -> None:

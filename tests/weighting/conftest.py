@@ -23,6 +23,6 @@ def evidence() -> RowEvidence:
 @pytest.fixture(scope="session")
 def moment() -> Moment:
     generator = torch.Generator().manual_seed(4)
-    student, teacher = (3 * torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64) for _ in range(2))
+    student, teacher, begun = (3 * torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64) for _ in range(3))
     targets = F.one_hot(torch.arange(B) % OUTPUTS, OUTPUTS).double()
-    return Moment(student, teacher, targets, torch.arange(100, 100 + B), step=3, progress=0.25)
+    return Moment(student, teacher, targets, torch.arange(100, 100 + B), step=3, progress=0.25, begun=begun)

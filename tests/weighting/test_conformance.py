@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from selkd.selection import RowEvidence
 from selkd.weighting import WEIGHTINGS, Moment, Weighting
@@ -13,6 +14,7 @@ from selkd.weighting.learned import Learned
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "fixed": [{"ratio": 0.3}],
     "confidence": [{"of": "label"}, {"of": "top"}],
+    "dp-transfer": [{"of": "label"}, {"of": "top"}],
     "bikd": [{}, {"layers": 3, "bounded": True}],
     "tgeo": [{}, {"parity": "official"}, {"features": "summary"}, {"layers": 1}, {"warmup": 0.5}, {"bounded": True}],
 }
@@ -23,6 +25,21 @@ every_case = pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{s}
 def make(name: str, settings: dict[str, Any], evidence: RowEvidence, seed: int = 0) -> Weighting:
     cls = WEIGHTINGS[name]
     return cls(cls.Settings(**settings), evidence, seed).double()
+
+
+def begun_of(moment: Moment) -> Tensor:
+    assert moment.begun is not None
+    return moment.begun
+
+
+@every_case
+def test_what_is_recorded_lies_between_zero_and_one(
+    name: str, settings: dict[str, Any], evidence: RowEvidence, moment: Moment
+) -> None:
+    policy = make(name, settings, evidence)
+    found = policy.believed(moment, policy.weights(moment))
+    assert found.shape == (12,)
+    assert ((found >= 0) & (found <= 1)).all()
 
 
 @every_case
@@ -44,7 +61,7 @@ def test_permuting_the_rows_permutes_the_weights(
     policy, order = make(name, settings, evidence), torch.randperm(12, generator=torch.Generator().manual_seed(1))
     shuffled = replace(
         moment, student=moment.student[order], teacher=moment.teacher[order], targets=moment.targets[order],
-        ids=moment.ids[order],
+        ids=moment.ids[order], begun=begun_of(moment)[order],
     )  # fmt: skip
     for term, weight in policy.weights(moment).items():
         torch.testing.assert_close(policy.weights(shuffled)[term], weight[order], rtol=1e-12, atol=1e-15)
@@ -75,8 +92,9 @@ def test_only_learned_weightings_have_parameters_and_say_that_they_need_outer_ro
 def test_extreme_logits_give_finite_weights_in_float32(
     name: str, settings: dict[str, Any], evidence: RowEvidence, moment: Moment, scale: float
 ) -> None:
-    student, teacher = ((scale * part).float() for part in (moment.student, moment.teacher))
-    extreme = replace(moment, student=student, teacher=teacher, targets=moment.targets.float())
+    parts = (moment.student, moment.teacher, begun_of(moment))
+    student, teacher, begun = ((scale * part).float() for part in parts)
+    extreme = replace(moment, student=student, teacher=teacher, targets=moment.targets.float(), begun=begun)
     for weight in make(name, settings, evidence).float().weights(extreme).values():
         assert weight.isfinite().all()
 

@@ -22,7 +22,7 @@ from selkd.training.schedules import Schedule
 from selkd.weighting import WEIGHTINGS
 
 SAID_IF_CHANGED = (
-    *("data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),
+    *("start", "data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),
     "training.validate_every",
 )
 """What a trial's key tells of only where it is not at its default."""
@@ -219,6 +219,11 @@ class RunConfig(Settings):
     task: TaskSettings = Field(default_factory=TaskSettings)
     teacher: str | None = Field(default=None, description="Name of a teacher in the workspace's repository.")
     student: StudentSettings = Field(default_factory=StudentSettings)
+    start: str | None = Field(
+        default=None,
+        description="Key or folder of a finished student of the same task and architecture, as which this one begins; "
+        "random weights when absent.",
+    )
     objective: choice(objectives.REGISTRY, "name") = Field(  # pyright: ignore[reportInvalidTypeForm]
         default="cross-entropy",
         validate_default=True,
@@ -239,6 +244,12 @@ class RunConfig(Settings):
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     workers: WorkerSettings = Field(default_factory=WorkerSettings)
+
+    @field_validator("start")
+    @classmethod
+    def _start_is_absolute(cls, start: str | None) -> str | None:
+        """Workers and later commands run in other folders."""
+        return str(Path(start).expanduser().absolute()) if start and "/" in start else start
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "RunConfig":
@@ -267,6 +278,23 @@ class RunConfig(Settings):
                 f"data.faults.teacher: spoils a teacher of the data's own categories, and objective "
                 f"{self.objective.name!r} learns from teachers of any. Set it to 0."
             )
+        self._refuse_weighting_without_means()
+        if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
+            raise ValueError(
+                "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
+            )
+        if self.training.precision == "fp16" and self.workers.device == "cpu":
+            raise ValueError("training.precision: fp16 needs a GPU. Use bf16 or float32 with workers.device=cpu.")
+        refuse_what_cannot_act(self)
+        return self
+
+    def _refuse_weighting_without_means(self) -> None:
+        """A weighting needs something to mix, and rows or a student of its own where it learns or compares."""
+        if self.weighting.needs_start and self.start is None:
+            raise ValueError(
+                f"start: weighting.policy {self.weighting.policy!r} compares the teacher with the student as it began, "
+                "and an untrained one knows nothing. Name a finished student."
+            )
         if self.weighting.needs_outer and self.data.outer == 0:
             raise ValueError(
                 f"data.outer: weighting.policy {self.weighting.policy!r} is fitted on rows of its own, and there are "
@@ -282,14 +310,6 @@ class RunConfig(Settings):
                 f"objective.gamma: 0 leaves weighting.policy {self.weighting.policy!r} nothing to mix. Raise "
                 "objective.gamma, or set weighting.policy=fixed."
             )
-        if self.needs_teacher and self.data.augment.mixes and self.training.teacher == "stored":
-            raise ValueError(
-                "data.augment: mixup and cutmix make images that no stored view holds. Set training.teacher=online."
-            )
-        if self.training.precision == "fp16" and self.workers.device == "cpu":
-            raise ValueError("training.precision: fp16 needs a GPU. Use bf16 or float32 with workers.device=cpu.")
-        refuse_what_cannot_act(self)
-        return self
 
     @property
     def needs_teacher(self) -> bool:
@@ -298,8 +318,8 @@ class RunConfig(Settings):
 
     @property
     def mixes(self) -> bool:
-        """Whether the student learns from labels and from a teacher."""
-        return self.needs_teacher and self.objective.gamma > 0
+        """Whether a weighting has something to mix: as a rule labels and a teacher."""
+        return self.needs_teacher and (self.objective.gamma > 0 or not self.weighting.needs_truth)
 
     @property
     def reads_teacher(self) -> bool:

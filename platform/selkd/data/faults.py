@@ -23,6 +23,9 @@ LEVELS = 256
 CENTRE = 0.5
 
 
+KINDS = ("labels", "images", "teacher")
+
+
 class Faults(BaseModel):
     """Training rows that are spoiled on purpose, to see whom a student then believes; none by default."""
 
@@ -92,6 +95,13 @@ class SpoiledRows:
 def faulty(ids: Tensor, kind: str, share: float, seed: int) -> Tensor:
     """Mask [B] of the rows with this kind of fault: each has it with the chance `share`; a larger share adds rows."""
     return draws.uniform(seed, 0, ids, f"faulty {kind}", dtype=torch.float64)[:, 0] < share
+
+
+def kinds(rows: int, faults: Faults, seed: int) -> Tensor:
+    """What is wrong with each training row [N]: 1 for its label, 2 for its image, 4 for the teacher, summed."""
+    ids = torch.arange(rows)
+    each = [2**bit * faulty(ids, kind, getattr(faults, kind), seed) for bit, kind in enumerate(KINDS)]
+    return torch.stack(each).sum(0)
 
 
 def wrong_labels(labels: Tensor, ids: Tensor, categories: int, seed: int) -> Tensor:

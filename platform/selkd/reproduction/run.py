@@ -21,6 +21,7 @@ from selkd.training.loop import Epoch
 from selkd.training.run import Recording, threads, train
 from selkd.training.setup import Setup
 from selkd.training.setup import device_of as device_here
+from selkd.training.start import folder_of
 from selkd.training.workers import Workers
 
 ELSEWHERE = 0.02
@@ -76,6 +77,7 @@ def reproduce(
         recorded = finished(find(run, workspace, scratch.root))
         config = with_teacher(recorded, with_data(recorded, recorded.config(), data, workspace), workspace)
         config = _on_this_machine(recorded, config)
+        _lend_start(config, workspace, scratch)
         before = _before(recorded, config, scratch)
         on_before(before)
         trained = train(config, scratch, on_epoch=on_epoch, recording=Recording(deliver=False, figures=False))
@@ -96,6 +98,13 @@ def _scratch(workspace: Workspace) -> Iterator[Workspace]:
             (workspace.root / name).mkdir(exist_ok=True)
             (Path(place) / name).symlink_to(workspace.root / name)
         yield Workspace(Path(place))
+
+
+def _lend_start(config: RunConfig, workspace: Workspace, scratch: Workspace) -> None:
+    """The scratch workspace has no runs but the one as which the student begins."""
+    if config.start is not None and "/" not in config.start:
+        scratch.runs.mkdir(exist_ok=True)
+        (scratch.runs / config.start).symlink_to(folder_of(config.start, workspace).parent, target_is_directory=True)
 
 
 def _on_this_machine(recorded: Recorded, config: RunConfig) -> RunConfig:

@@ -12,6 +12,11 @@ from selkd.semantics.base import Costs, Embedded, Embeddings, EmbeddingSettings,
 from selkd.transport import ground_cost
 
 
+def words(name: str) -> str:
+    """A name's words in lower case; the name itself where it has neither letters nor digits."""
+    return re.sub(r"[\W_]+", " ", name.casefold()).strip() or name
+
+
 class NameSettings(EmbeddingSettings):
     """Settings of `names`."""
 
@@ -41,9 +46,8 @@ class Names(Embedded):
         return found[: len(labels.theirs)], found[len(labels.theirs) :]
 
     def _pieces(self, name: str) -> Counter[str]:
-        words = re.sub(r"[\W_]+", " ", name.casefold()).strip() or name
         size = self.settings.characters
-        text = f" {words} ".ljust(size)
+        text = f" {words(name)} ".ljust(size)
         return Counter(text[start : start + size] for start in range(len(text) - size + 1))
 
 

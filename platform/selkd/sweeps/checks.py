@@ -48,7 +48,7 @@ NOT_SEARCHED = {
 def refuse_what_cannot_be(space: "SearchSpace") -> None:
     _keys(space)
     _metrics(space)
-    candidates, rng = _without_data(space.candidates), np.random.default_rng(space.seed)
+    candidates, rng = without_data(space.candidates), np.random.default_rng(space.seed)
     drawn = [candidates.walk(lambda _, parameter: parameter.at(rng.random())) for _ in range(DRAWS)]
     _values(candidates, drawn)
     _forbidden(candidates, drawn)
@@ -188,7 +188,7 @@ def _sampler(space: "SearchSpace") -> None:
         raise ValueError("sampler: cma-es needs two ranges that all candidates have. Use tpe.")
 
 
-def _without_data(candidates: Candidates) -> Candidates:
+def without_data(candidates: Candidates) -> Candidates:
     """The same candidates with one stand-in for all subsets, which depend on data that are not read here."""
     search = {
         key: Choice(choice=[one.subset.must or one.subset.among or ["any"]], when=one.when)

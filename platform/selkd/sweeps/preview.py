@@ -17,6 +17,7 @@ from selkd.models import cost
 from selkd.models.teachers import TeacherRepository
 from selkd.selection.samples.plain import CONTROLS
 from selkd.sweeps.candidates import Parameters, Size
+from selkd.sweeps.needed import refuse_missing
 from selkd.sweeps.room import at_once, here
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.studies import proposer_of
@@ -64,6 +65,7 @@ class Measured:
 def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     """Look at a study before it starts. Nothing is recorded; the test split is not read."""
     workspace = workspace or Workspace.default()
+    refuse_missing(space, workspace)
     proposer = proposer_of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
     notes = list(_without_controls(space))

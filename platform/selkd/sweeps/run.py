@@ -17,6 +17,7 @@ from selkd.files import holding
 from selkd.models.teachers import TeacherRepository
 from selkd.store import Term
 from selkd.sweeps.director import Director, listed, trials
+from selkd.sweeps.needed import refuse_missing
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.room import here, room
 from selkd.sweeps.space import SearchSpace
@@ -64,6 +65,7 @@ def sweep(
         record = StudyRecord(folder)
         before = State.of(record.ledger.events())
         difference = _difference(before, space, changed)
+        refuse_missing(space, workspace)
         proposer = proposer_of(space, workspace)
         if starts_here():  # what does not fit is said before a teacher is taught for it
             base = RunConfig.of(space.base)

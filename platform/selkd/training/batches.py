@@ -37,6 +37,7 @@ class Batch:
     size: int  # rows of the global batch
     first: int  # position of our first row in it
     step: int
+    begun: Tensor | None = None  # [b, o] logits of the student as it began, where a weighting asks for them
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Batches:
         rounds: Rounds | None = None,
         stored: Stored | None = None,
         online: Answers | None = None,
+        begun: Answers | None = None,
     ) -> None:
         kept = task.keeps(part.labels)
         self.positions = kept.nonzero().flatten()  # of the task's rows in the whole training part
@@ -74,7 +76,7 @@ class Batches:
         self.batch_size, self.seed = batch_size, seed
         self.augmentation, self.fill = augmentation, fill.to(device, dtype)
         self.device, self.dtype, self.workers = device, dtype, workers
-        self.stored, self.online = stored, online
+        self.stored, self.online, self.begun = stored, online, begun
         self.rounds = rounds
         self.per_epoch = len(self.positions) if rounds is None else rounds.budget  # rows
 
@@ -145,7 +147,8 @@ class Batches:
         elif self.stored is not None:
             found = self.stored.logits[views.numpy(), positions.numpy()]
             teacher = torch.from_numpy(found).to(self.device, non_blocking=True)
-        return Batch(images, ids, targets, teacher, share.size, share.first, share.step)
+        begun = None if self.begun is None else self.begun(images, ids)
+        return Batch(images, ids, targets, teacher, share.size, share.first, share.step, begun)
 
     def _views(self, ids: Tensor, epoch: int) -> Tensor:
         """The stored view of each row; the only one where nothing is random."""

@@ -5,7 +5,7 @@ import pandas as pd
 from selkd.files import writing
 from selkd.models.classifier import Classifier
 from selkd.models.deploy import acceptance
-from selkd.tracking import StudentCard, TrialRecord, save_student
+from selkd.tracking import TrialRecord, save_student
 from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
 from selkd.training.selected import write_selection
 from selkd.training.setup import Setup
@@ -55,7 +55,7 @@ def _write(
     if figures:
         _draw(setup, record, test)
     write_selection(setup, record)
-    save_student(record.folder / "student", student, student_card(setup, threshold))
+    save_student(record.folder / "student", student, setup.card(threshold))
     record.finish("finished", found, None)
 
 
@@ -73,18 +73,3 @@ def _draw(setup: Setup, record: TrialRecord, test: Scored) -> None:
         with writing(path) as part:
             figure.savefig(part, format="png", dpi=150)
         record.artifact(path, "figures")
-
-
-def student_card(setup: Setup, threshold: float | None) -> StudentCard:
-    shape = setup.dataset.train.shape
-    return StudentCard(
-        categories=setup.task.names,
-        mode=setup.task.mode,
-        architecture=setup.config.student.model,
-        settings=setup.config.student.extra,
-        channels=shape[0],
-        image_size=shape[-1],
-        mean=setup.dataset.mean,
-        std=setup.dataset.std,
-        threshold=threshold,
-    )

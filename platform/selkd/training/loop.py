@@ -77,8 +77,8 @@ class Loop:
         """Train from the last checkpoint, or from the start, to the end.
 
         Of every epoch that is validated `report` hears before its checkpoint is written, and `then` afterwards: there
-                it may be ended. `between` is called between two updates; `Moved` and `Paused` from there end training after a
-                checkpoint.
+        it may be ended. `between` is called between two updates; `Moved` and `Paused` from there end training after a
+        checkpoint.
         """
         trained = nn.ModuleDict({"model": self.model, "objective": self.objective})
         optimiser = self.optimiser.build(p for p in trained.parameters() if p.requires_grad)
@@ -195,7 +195,8 @@ class Loop:
 
     def _terms(self, batch: Batch, student: Tensor) -> tuple[View, dict[str, Tensor]]:
         """What the objective sees of a batch, and its terms [b] as the sample policy weighs them."""
-        view = View(student, batch.targets, batch.teacher, batch.size, batch.first, self.workers.gather)
+        teacher = batch.teacher if self.weighing is None else self.weighing.teacher(batch)
+        view = View(student, batch.targets, teacher, batch.size, batch.first, self.workers.gather)
         try:
             return view, self._weighed(self.objective.terms(view))
         except ValueError as error:

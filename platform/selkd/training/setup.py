@@ -17,7 +17,7 @@ from selkd.data import Dataset, Splits, Task, TaskView, load, split
 from selkd.data.augment import Augmentation
 from selkd.data.cache import ArrayCache, Arrays
 from selkd.data.evidence import Answers, statistics, teacher_logits
-from selkd.data.faults import Faults, misled, spoiled
+from selkd.data.faults import Faults, kinds, misled, spoiled
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
@@ -26,6 +26,7 @@ from selkd.objectives.kd import restrict
 from selkd.selection import SAMPLES, TEACHERS, RowEvidence, TeacherEvidence
 from selkd.selection.categories import Choice
 from selkd.selection.teachers import About
+from selkd.tracking import StudentCard
 from selkd.training.agreement import foreign, same_categories, square
 from selkd.training.asking import TaskSample
 from selkd.training.batches import Batches, Stored
@@ -35,6 +36,7 @@ from selkd.training.faculty import Faculty, SideBySide
 from selkd.training.meanings import Meanings
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
+from selkd.training.start import started
 from selkd.training.subset import choose
 from selkd.training.weighing import Weighing
 from selkd.training.workers import Workers
@@ -142,8 +144,39 @@ class Setup:
             **self.config.student.extra,
         )
         classifier = Classifier(network, self.dataset.mean, self.dataset.std)
+        if self.began is not None:
+            classifier.load_state_dict(self.began[0].state_dict())
         key_randomness(classifier, self.keys)
         return classifier.placed(self.device, self.dtype)
+
+    @cached_property
+    def began(self) -> tuple[Classifier, StudentCard] | None:
+        """The finished student as which this one begins."""
+        if self.config.start is None:
+            return None
+        return started(self.config.start, self.workspace, self.card())
+
+    def card(self, threshold: float | None = None) -> StudentCard:
+        """What the student is, before it has weights."""
+        shape = self.dataset.train.shape
+        return StudentCard(
+            categories=self.task.names,
+            mode=self.task.mode,
+            architecture=self.config.student.model,
+            settings=self.config.student.extra,
+            channels=shape[0],
+            image_size=shape[-1],
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            threshold=threshold,
+        )
+
+    def _begun(self) -> Answers | None:
+        """How the student answered when it began, where the weighting asks: as it is scored, and never trained."""
+        if self.began is None or self.weighing is None or not self.config.weighting.needs_start:
+            return None
+        frozen = self.began[0].placed(self.device, self.dtype).requires_grad_(False).eval()
+        return lambda images, ids: frozen(images)
 
     def shared(self, classifier: Classifier) -> Classifier:
         """The same network with batch statistics over all workers."""
@@ -208,8 +241,14 @@ class Setup:
         if settings.plain or not self.config.mixes:
             return None
         policy = WEIGHTINGS[settings.policy](settings, self.rounds.evidence, self.config.seed)
-        open_ = self.task.mode == "open"
-        return Weighing(policy.to(self.device, self.dtype), self.task.ids, merge=open_, total_steps=self.total_steps)
+        faults, rows = self.config.data.faults, len(self.dataset.train)
+        return Weighing(
+            policy.to(self.device, self.dtype),
+            self.task.ids,
+            merge=self.task.mode == "open",
+            total_steps=self.total_steps,
+            kinds=None if faults == Faults() else kinds(rows, faults, self.config.data.seed),
+        )
 
     def outer_batches(self) -> Batches | None:
         """Outer rows in their plain view, where something is fitted to them."""
@@ -252,6 +291,7 @@ class Setup:
             rounds=self.rounds,
             stored=None if self.replayed is None else Stored(self.replayed["logits"], config.data.seed),
             online=self._online() if online else None,
+            begun=self._begun(),
         )
 
     def _online(self) -> Answers:
@@ -285,6 +325,7 @@ class Setup:
             "data": self.dataset.fingerprint,
             "teacher": self.teacher.fingerprint if self.teacher else None,
             "categories": fingerprint(list(self.task.names)),
+            **({} if self.began is None else {"start": self.began[1].weights_sha256}),
             **({} if self.faculty is None else {
                 "teacher": self.faculty.fingerprint, "semantics": self.faculty.semantics,
             }),

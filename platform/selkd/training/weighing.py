@@ -30,9 +30,11 @@ class Compared:
 class Weighing:
     """A weighting at work in a run: the same for every worker's rows as for one worker's."""
 
-    def __init__(self, policy: Weighting, ids: Tensor, *, merge: bool, total_steps: int) -> None:
+    def __init__(
+        self, policy: Weighting, ids: Tensor, *, merge: bool, total_steps: int, kinds: Tensor | None = None
+    ) -> None:
         self.policy, self.ids, self.merge, self.total_steps = policy, ids, merge, total_steps
-        self.ratios = Ratios()
+        self.ratios = Ratios(kinds)
 
     def weights(self, compared: Compared) -> Mapping[str, Tensor]:
         """Weights [b] by term, with gradient to the policy's parameters; a term that is not named keeps its own."""
@@ -43,20 +45,32 @@ class Weighing:
         moment = self._moment(compared)
         with torch.no_grad():
             weights = self.policy.weights(moment)
+            believed = self.policy.believed(moment, weights)
         terms = compared.terms.items()
         losses = [compared.constants[n] * (t * weights[n] if n in weights else t).sum() for n, t in terms]
         loss = torch.stack(losses).sum()
-        self.ratios.add(moment, weights["teacher"], loss.detach())
+        self.ratios.add(moment, believed, loss.detach())
         return loss
 
+    def teacher(self, batch: Batch) -> Tensor | None:
+        """The logits [b, K] that the objective learns from: the teacher's, or those of the student as it began."""
+        if batch.begun is None or batch.teacher is None:
+            return batch.teacher
+        dtype = torch.promote_types(batch.begun.dtype, torch.float32)
+        teacher, begun = batch.teacher.to(dtype), batch.begun.to(dtype)
+        own = restrict(teacher, self.ids, self.merge)
+        followed = self.policy.follows(own.softmax(1), begun.softmax(1), batch.targets.to(dtype))
+        return torch.where(followed[:, None], teacher, widened(begun, self.ids, teacher.shape[1]))
+
     def _moment(self, compared: Compared) -> Moment:
-        view, step = compared.view, compared.batch.step
-        assert view.teacher is not None, "terms are weighed where there is a teacher"
+        view, batch = compared.view, compared.batch
+        assert batch.teacher is not None, "terms are weighed where there is a teacher"
         student = view.student.detach()
         student = student.to(torch.promote_types(student.dtype, torch.float32))
-        teacher = restrict(view.teacher.detach().to(student.dtype), self.ids, self.merge)
+        teacher = restrict(batch.teacher.detach().to(student.dtype), self.ids, self.merge)
         targets = view.targets.to(student.dtype)
-        return Moment(student, teacher, targets, compared.batch.ids, step, step / self.total_steps)
+        begun = None if batch.begun is None else batch.begun.to(student.dtype)
+        return Moment(student, teacher, targets, batch.ids, batch.step, batch.step / self.total_steps, begun)
 
     def close(self, workers: Workers) -> dict[str, float]:
         """End an epoch: what is logged of it."""
@@ -82,3 +96,14 @@ class Weighing:
     def frame(self) -> pd.DataFrame:
         """How the ratios of every epoch were spread."""
         return self.ratios.frame()
+
+
+def widened(student: Tensor, ids: Tensor, categories: int) -> Tensor:
+    """A student's logits [b, o] as those of a teacher [b, K]: `restrict` gives them back at any temperature.
+
+    What it says of "not selected" it says of one category that is not, and nothing of the others.
+    """
+    ids = ids.to(student.device)
+    others = sorted(set(range(categories)) - set(ids.tolist()))
+    places = torch.cat([ids, ids.new_tensor(others[: student.shape[1] - len(ids)])])
+    return student.new_full((len(student), categories), -torch.inf).index_copy(1, places, student)

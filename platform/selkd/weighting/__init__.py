@@ -1,6 +1,6 @@
 """Weightings of truth against teacher: one file a family. Import this package to know them all."""
 
-from selkd.weighting import learned, plain, rules, tgeo
+from selkd.weighting import learned, plain, rules, tgeo, transfer
 from selkd.weighting.base import WEIGHTINGS, Moment, Weighting, WeightingSettings
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "plain",
     "rules",
     "tgeo",
+    "transfer",
 ]

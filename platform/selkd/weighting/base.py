@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,6 +30,16 @@ class WeightingSettings(PolicySettings):
         """Whether something is fitted on rows of its own."""
         return False
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether the student must begin as a trained one, with which the teacher is compared."""
+        return False
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether there must be a truth term."""
+        return True
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -40,6 +51,7 @@ class Moment:
     ids: Tensor  # [b] row numbers: the keys of random draws
     step: int
     progress: float  # share of training that is over
+    begun: Tensor | None = None  # [b, o] logits of the student as it began, where a weighting asks for them
 
     @cached_property
     def student_probabilities(self) -> Tensor:
@@ -81,6 +93,14 @@ class Weighting(nn.Module):
         """Weights [b] of the terms."""
         ratio = self.ratio(moment)
         return {"truth": 1 - ratio, "teacher": ratio}
+
+    def believed(self, moment: Moment, weights: Mapping[str, Tensor]) -> Tensor:
+        """How much of the teacher a row gets [b], in [0, 1], given its weights: what is recorded."""
+        return weights["teacher"]
+
+    def follows(self, teacher: Tensor, begun: Tensor, targets: Tensor) -> Tensor:
+        """Rows [b] that hear the teacher, not the student as it began; both are probabilities [b, o]."""
+        return torch.ones(len(teacher), dtype=torch.bool, device=teacher.device)
 
 
 WEIGHTINGS: Registry[Weighting] = Registry("weighting", "weighting.policy")

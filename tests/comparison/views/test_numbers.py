@@ -349,6 +349,34 @@ def test_words_for_ratios_are_the_means_of_the_last_epoch(compared):
     assert kinds[1].images[0].get_array().mask[:, 0].all()  # no such rows in the first epoch
 
 
+def spoiled(level: str, seed: int, rows: list[tuple[int, str, str, float, float, int]]) -> dict[str, Any]:
+    run = weighed(level, seed, None)
+    table = pd.DataFrame(rows, columns=["epoch", "fault", "teacher", "gap", "ratio", "rows"])
+    run["files"] = {"ratios": table.astype({"gap": np.float32, "ratio": np.float32})}
+    return run
+
+
+def test_ratios_of_rows_that_were_spoiled_on_purpose_have_panels_of_their_own(compared):
+    rows = [(1, "none", "right", 0.0, 0.5, 30), (1, "labels", "wrong", 0.6, 0.1, 10),
+            (1, "labels+images", "wrong", 0.6, 0.3, 30), (1, "images", "right", 0.0, 0.6, 10)]  # fmt: skip
+    runs = [spoiled("tgeo", seed, rows) for seed in range(2)]
+    found = numbers("ratios", compared(runs, "weighting.policy"))
+    by_fault = found.groupby("fault")["rows"].sum().to_dict()
+    assert by_fault == {"none": 60, "labels": 20, "labels+images": 60, "images": 20}
+    view = drawn("ratios", compared(runs, "weighting.policy"))
+    titles = [axes.get_title() for axes in view.figure.axes if axes.get_title()]
+    assert titles[4:] == ["sound", "wrong label", "noise"]
+    assert "tgeo right 0.55, wrong 0.28, sound 0.53, wrong label 0.28, noise 0.40." in view.alt
+
+
+def test_ratios_of_a_record_that_tells_no_faults_are_not_called_sound(compared):
+    told = [(1, "none", "right", 0.0, 0.5, 30)]
+    runs = [weighed("old", 0, [(1, "right", 0.0, 0.5, 8)]), spoiled("new", 0, told)]
+    found = numbers("ratios", compared(runs, "weighting.policy"))
+    assert found.set_index("level")["fault"].to_dict() == {"old": "", "new": "none"}
+    assert "old right 0.53 and new right 0.53, sound 0.53." in drawn("ratios", compared(runs, "weighting.policy")).alt
+
+
 def test_where_nobody_weighed_the_reason_is_told(compared):
     runs = [weighed(level, seed, rows) for level, rows in (("a", None), ("b", [])) for seed in range(2)]
     with pytest.raises(CannotShow, match="no shown student weighed labels against a teacher"):

@@ -1,6 +1,7 @@
 """Whom students believed: how the teacher's weight was spread over rows, epoch by epoch.
 
-Rows are told apart by whether the teacher was right about them, and by how far the student was from it.
+Rows are told apart by whether the teacher was right about them, and by how far the student was from it; where rows were
+spoiled on purpose, also by what is wrong with them.
 """
 
 from itertools import product
@@ -25,8 +26,12 @@ BINS, LINE = 20, 16  # of ratios; characters of a level's name beside its panels
 LARGE = 0.4
 """The gap from which on it is called large: half the sum of absolute differences of two answers' probabilities."""
 TEACHER, GAPS = ("right", "wrong"), ("small", "large")
-FIELDS = ["level", "n", "teacher", "gap", "epoch", "ratio", "rows", "share"]
-PLACE = ["level", "teacher", "gap", "epoch"]
+FAULTS = {"none": "sound", "labels": "wrong label", "images": "noise", "teacher": "wrong teacher"}
+"""Kinds of rows where some were spoiled on purpose, and what their panels are called."""
+UNTOLD = ""
+"""The fault of rows of a run that made none, or whose record does not tell."""
+PLACE = ["level", "fault", "teacher", "gap", "epoch"]
+FIELDS = ["level", "n", "fault", "teacher", "gap", "epoch", "ratio", "rows", "share"]
 
 
 def numbers(comparison: Comparison) -> Frame:
@@ -43,6 +48,7 @@ def numbers(comparison: Comparison) -> Frame:
     if not parts:
         raise CannotShow("no shown student weighed labels against a teacher row by row.")
     found: Frame = pd.concat(parts, ignore_index=True)
+    found = found.assign(fault=found["fault"].fillna(UNTOLD) if "fault" in found else UNTOLD)
     found["ratio"] = found["ratio"].astype(float).round(2)
     found["gap"] = np.where(found["gap"].astype(float).round(2) >= LARGE, "large", "small")
     found = found.groupby(["level", "n", *PLACE[1:], "ratio"], sort=False, as_index=False)["rows"].sum()
@@ -55,15 +61,16 @@ def numbers(comparison: Comparison) -> Frame:
 
 def draw(comparison: Comparison, numbers: Frame) -> Drawn:
     """A row of panels a level, a column a kind of rows; the line is the mean."""
+    faults = _faults(numbers)
     levels = list(dict.fromkeys(numbers["level"]))[:MOST_DRAWN]
     figure = style.figure(style.PAGE, 1.15 * len(levels) + 0.7)
-    grid = figure.subplots(len(levels), len(TEACHER) * len(GAPS), squeeze=False, sharex=True, sharey=True)
+    grid = figure.subplots(len(levels), len(TEACHER) * len(GAPS) + len(faults), squeeze=False, sharex=True, sharey=True)
     last, image = int(numbers["epoch"].max()), None
     for row, level in zip(grid, levels, strict=True):
         mine = shown.where(numbers, level=level)
-        for axes, (teacher, gap) in zip(row, product(TEACHER, GAPS), strict=True):
-            image = _heat(axes, shown.where(mine, teacher=teacher, gap=gap), last) or image
-            style.label(axes, title=f"{teacher}, {gap} gap" if level == levels[0] else None)
+        for axes, (name, kind) in zip(row, (_by_gap(mine) | _by_fault(mine, faults)).items(), strict=True):
+            image = _heat(axes, kind, last) or image
+            style.label(axes, title=name if level == levels[0] else None)
         style.label(row[0], y="\n".join(wrap(style.name(level, 2 * LINE), LINE)))
     for axes in grid[-1]:
         style.label(axes, x="epoch")
@@ -74,8 +81,27 @@ def draw(comparison: Comparison, numbers: Frame) -> Drawn:
     bar.set_label("share of the rows (%)", fontsize=style.SMALL)
     group = shown.title(shown.groups(comparison)[0])
     heading = "the teacher's weight where the teacher is right or wrong about the row"
+    if faults:
+        heading += ", and where it was spoiled"
     figure.suptitle(f"{group}: {heading}" if group else heading, fontsize=style.NORMAL)
     return Drawn(style.finished(figure), _alt(comparison, numbers, levels))
+
+
+def _by_gap(mine: Frame) -> dict[str, Frame]:
+    """Rows by what the teacher was about them and how far the student was from it, under the names of their panels."""
+    return {f"{t}, {gap} gap": shown.where(mine, teacher=t, gap=gap) for t, gap in product(TEACHER, GAPS)}
+
+
+def _faults(numbers: Frame) -> list[str]:
+    """Which faults were made, `none` among them where some rows are known to be sound."""
+    made = {fault for names in numbers["fault"].unique() for fault in names.split("+")}
+    return [fault for fault in FAULTS if fault in made]
+
+
+def _by_fault(mine: Frame, faults: list[str]) -> dict[str, Frame]:
+    """Rows that have each fault, whatever others they have, under the names of their panels."""
+    having = mine["fault"].str.split("+")
+    return {FAULTS[fault]: mine.loc[[fault in names for names in having]] for fault in faults}
 
 
 def _heat(axes: style.Axes, mine: Frame, last: int) -> AxesImage | None:
@@ -86,9 +112,11 @@ def _heat(axes: style.Axes, mine: Frame, last: int) -> AxesImage | None:
     if mine.empty:
         axes.text(0.5, 0.5, "no such rows", transform=axes.transAxes, ha="center", va="center", fontsize=style.SMALL)
         return None
+    rows = mine.groupby(["epoch", "ratio"])["rows"].sum()
+    shares = (rows / rows.groupby("epoch").sum()).reset_index()
     table = np.full((BINS, last), np.nan)
-    table[:, mine["epoch"].unique() - 1] = 0
-    table[(mine["ratio"] * BINS).round().astype(int), mine["epoch"] - 1] = mine["share"]
+    table[:, shares["epoch"].unique() - 1] = 0
+    table[(shares["ratio"] * BINS).round().astype(int), shares["epoch"] - 1] = shares["rows"]
     means = _means(mine, "epoch")
     axes.plot(means.index, means, color=style.COLOURS[1], linewidth=1.3)
     return axes.imshow(
@@ -107,7 +135,10 @@ def _alt(comparison: Comparison, numbers: Frame, levels: list[str]) -> str:
     told = []
     for level in levels:
         mine = shown.where(numbers, level=level)
-        at_the_end = _means(mine.loc[mine["epoch"] == mine["epoch"].max()], "teacher")
+        end = mine.loc[mine["epoch"] == mine["epoch"].max()]
+        at_the_end = dict(_means(end, "teacher").items())
+        for name, kind in _by_fault(end, _faults(end)).items():
+            at_the_end[name] = float(_means(kind, "level").iloc[0])
         means = ", ".join(f"{name} {mean:.2f}" for name, mean in at_the_end.items())
         told.append(f"{shown.called(level)} {means}")
     group = shown.title(shown.groups(comparison)[0])
