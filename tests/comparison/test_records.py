@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from selkd.comparison.caveats import absent
 from selkd.errors import UserError
 from selkd.tracking import deliver
 from selkd.tracking.names import allowed, originals
@@ -144,6 +145,21 @@ def test_every_run_that_cannot_be_compared_is_named_with_its_reason(store):
         "None": "not a run of selkd",
     }
     assert len(found.trials) + len(found.excluded) + 1 == len(store.runs("s"))
+
+
+def test_finished_students_that_mlflow_was_not_told_of_are_counted(store):
+    study = store.study("s", finished=False)
+    trials = [store.trial("s", seed=seed, delivered=seed < 2) for seed in range(3)]
+    for trial in trials:
+        study.end_trial(trial.folder.name, "finished", trial.metrics, None, 1.0)
+    study.stop(True, "every candidate was tried")
+    deliver(study.folder, store.uri, "s")
+    assert store.read("s").studies["s"].absent == 1
+    assert any("1 finished student of s did not reach MLflow: `selkd sync`" in said for said in absent(store.read("s")))
+    deliver(trials[2].folder, store.uri, "s")
+    assert store.read("s").studies["s"].absent == 0
+    store.client.delete_run(store.run_of(trials[0].folder.name))
+    assert store.read("s").studies["s"].absent == 0, "a person deleted it"
 
 
 def test_of_two_runs_of_one_trial_the_one_that_ended_last_is_kept(store):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from selkd.comparison.excluded import REMEDY
 from selkd.comparison.factors import SOURCE, SPLIT
 from selkd.comparison.pairing import Heaps, never_shared
 from selkd.comparison.pairs import ENOUGH_SPLITS
@@ -145,6 +146,13 @@ def left_out(excluded: Frame) -> Iterator[str]:
     """How many runs are not in the numbers."""
     if len(excluded):
         yield f"{counted(len(excluded), 'run')} left out; the list says why."
+
+
+def absent(records: Records) -> Iterator[str]:
+    """Finished students that MLflow was not told of."""
+    for study in records.studies.values():
+        if study.absent:
+            yield f"{counted(study.absent, 'finished student')} of {study.name} did not reach MLflow: {REMEDY}."
 
 
 def odd(levels: Frame) -> Iterator[str]:

@@ -118,6 +118,7 @@ def answer(records: Records, question: Question) -> Comparison:
         *caveats.meaning(question, metric, records),
         *caveats.odd(shown),
         *caveats.origins(records, trials.index[trials["chosen"]]),
+        *caveats.absent(records),
         *caveats.left_out(left_out),
     ]
     return Comparison(

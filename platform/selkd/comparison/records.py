@@ -15,6 +15,7 @@ from selkd.comparison.reading import Watch, read_runs
 from selkd.comparison.snapshot import joined
 from selkd.config.load import read
 from selkd.errors import UserError
+from selkd.tracking.names import FINISHED
 from selkd.tracking.record import LEDGER, TrialRecord
 from selkd.tracking.runs import Experiment, Runs
 from selkd.tracking.study import SPACE
@@ -32,6 +33,7 @@ class StudyInfo:
     searched: tuple[str, ...]  # the keys that it varies
     comparison: Mapping[str, Any] | None  # the plan that was declared beforehand
     changed: bool = False  # whether its search space was changed after it had begun
+    absent: int = 0  # finished trials, as its ledger says, of which MLflow has no finished run
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ def read_records(
     def fetch(run: str, path: str) -> Path | None:
         return server.file(run, path, cache / "files" / run / str(ended[run]) / path)
 
-    infos = {e.name: _info(server, e, own, found, fetch) for e, own in zip(experiments, tables, strict=True)}
+    infos = {
+        e.name: _info(server, e, own, found, fetch, len(snapshot.deleted))
+        for e, own, snapshot in zip(experiments, tables, snapshots, strict=True)
+    }
     gone = deleted(table, {e.name: one.deleted for e, one in zip(experiments, snapshots, strict=True)})
     return Records(*found, infos, pd.concat([excluded(table, why), gone], ignore_index=True), fetch)
 
@@ -103,7 +108,12 @@ def _placed(server: Runs, experiment: Experiment, table: pa.Table) -> pa.Table:
 
 
 def _info(
-    server: Runs, experiment: Experiment, table: pa.Table, found: Frames, fetch: Callable[[str, str], Path | None]
+    server: Runs,
+    experiment: Experiment,
+    table: pa.Table,
+    found: Frames,
+    fetch: Callable[[str, str], Path | None],
+    deleted: int,
 ) -> StudyInfo:
     """What the study's own run says of it; of a study that older selkd recorded, its space or what its trials vary."""
     name = experiment.name
@@ -118,6 +128,9 @@ def _info(
         said = _space(fetch(run["run"], SPACE))
     searched = tuple(said.get("searched") or _varying(found, name))
     status = WORDS.get(run["status"], "running")
+    arrived = sum(
+        kind == "trial" and word == "FINISHED" for kind, word in zip(kinds, texts(table, "status"), strict=True)
+    )
     return StudyInfo(
         name,
         run["run"],
@@ -127,6 +140,7 @@ def _info(
         searched,
         said.get("comparison"),
         run.get("tag:selkd.changed") is not None,
+        max(int(run.get(f"tag:{FINISHED}") or 0) - arrived - deleted, 0),
     )
 
 

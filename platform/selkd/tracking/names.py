@@ -9,6 +9,8 @@ TRIAL = "selkd.trial"
 """The tag that names a run's trial."""
 DELIVERED = "record/delivered_at"
 """When a finished trial arrived, in Unix seconds: MLflow orders metrics alone, and readers ask for what is new."""
+FINISHED = "selkd.finished"
+"""The tag of a study's run that says how many of its trials had finished when its driver stopped."""
 MAX_NAME = 250
 LONGEST = 6
 """Parts of a category's name that were joined by commas, up to which it is recognised."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selkd.files import checksum
 from selkd.models.card import CARD
 from selkd.tracking.ledger import Event
-from selkd.tracking.names import DELIVERED, TRIAL, allowed
+from selkd.tracking.names import DELIVERED, FINISHED, TRIAL, allowed
 from selkd.tracking.record import LEDGER
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def project(
             _log_points(client, run_id, points)
         case "stop":
             client.set_terminated(run_id, STATUS["finished" if event["finished"] else "stopped"], event["time"])
-            _log_tags(client, run_id, {"selkd.reason": event["reason"]})
+            finished = {e["key"] for e in events if e["event"] == "trial" and e["status"] == "finished"}
+            _log_tags(client, run_id, {"selkd.reason": event["reason"], FINISHED: str(len(finished))})
             client.log_artifact(run_id, str(folder / LEDGER))
         case "log":
             points = ((name, value, e["time"], e["step"]) for e in portion for name, value in e["metrics"].items())
