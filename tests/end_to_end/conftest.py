@@ -1,5 +1,7 @@
 """A trained teacher, the command line as a process, and small or read-only disks."""
 
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from selkd.cli import main
 from selkd.config import RunConfig, Workspace
 from selkd.training.ray_entry import ENVIRONMENT, started
 from selkd.training.teach import teach
@@ -90,6 +93,16 @@ class Commands:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         return process.returncode, out, err
+
+    def here(self, *arguments: str | Path) -> tuple[int, str, str]:
+        """The same without another process, which would only import everything again."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setattr(sys, "argv", ["selkd", *map(str, arguments)])
+            patch.setenv("SELKD_WORKSPACE", self.environment["SELKD_WORKSPACE"])
+            with pytest.raises(SystemExit) as end:
+                main()
+        return int(end.value.code or 0), out.getvalue(), err.getvalue()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_students_become_a_page_with_figures_and_tables(workspace: Workspace, se
         for seed in range(2):
             library.train({**CONFIG, "objective": {"name": objective}, "seed": seed}, workspace)
 
-    code, _, err = selkd.run("report", "objectives", "--output", tmp_path / "report")
+    code, _, err = selkd.here("report", "objectives", "--output", tmp_path / "report")
     assert code == 2
     assert "--by objective.name  (2: kd and selkd)" in err
     assert not (tmp_path / "report").exists()

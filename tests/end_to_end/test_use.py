@@ -170,6 +170,6 @@ def test_commands_answer_machines_in_json(selkd: Any, workspace: Workspace, stud
         ["sync"],
         ["doctor", "--quick"],
     ):
-        code, out, err = selkd.run(*arguments, "--json")
+        code, out, err = selkd.here(*arguments, "--json")
         assert code == 0, err
         json.loads(out)
