@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 
 from selkd.config import Workspace
 from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
+from selkd.sweeps.tuning import Clerk
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.ending import StoppedEarly, obey
@@ -108,6 +110,16 @@ def test_configurations_are_kept_only_while_they_are_needed(bench):
     assert set(again.director.configs) == left
     again.run()
     assert again.director.configs == {}
+
+
+def test_tune_keeps_nothing_that_grows_of_a_trial_that_ended(bench):
+    one = bench()
+    [key] = one.run(trials=1)
+    trial = Trial("student", config={"key": key}, stub=True)
+    trial.update_last_result({"outcome": "finished", "reason": None, "training_iteration": 1, "time_total_s": 2.0})
+    assert trial.metric_analysis and trial.metric_n_steps
+    Clerk(None, one.director, lambda _: None).on_trial_complete(0, [trial], trial)
+    assert not trial.metric_analysis and not trial.metric_n_steps
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc"])

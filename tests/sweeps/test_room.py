@@ -51,7 +51,11 @@ def test_what_does_not_fit_is_said_before_a_teacher_is_taught(
     monkeypatch.setattr(run, "starts_here", lambda: True)  # whatever other tests started in this process
     base = {"objective": "selkd", "workers": {"device": "cpu", "cpus": 4096}}
     with pytest.raises(UserError, match="no node has more than"):
-        run.sweep(space(base=base, teacher={"name": "big"}), Workspace(tmp_path), on_teacher_epoch=pytest.fail)
+        run.sweep(
+            space(base=base, teacher={"name": "big"}),
+            Workspace(tmp_path),
+            on_teacher_epoch=lambda _: pytest.fail("taught"),
+        )
     assert not list(tmp_path.glob("teachers/*"))
 
 

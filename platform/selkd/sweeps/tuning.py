@@ -96,10 +96,12 @@ class Clerk(Unsaved, tune.Callback):
             case "halted":
                 self.director.ending = f"cannot go on: {result['reason']}"
                 self.director.ended(key, "stopped", result["reason"])
+        _forget_averages(trial)
         self.changed(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.director.lost(trial.config["key"], _last_error(trial))
+        _forget_averages(trial)
         self.changed(trial.config["key"])
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -177,6 +179,12 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
         ).fit()
     finally:
         shutil.rmtree(storage, ignore_errors=True)
+
+
+def _forget_averages(trial: Any) -> None:
+    """Tune keeps moving averages of what each trial reported, 12 kB of them, until the study ends. Nobody asks."""
+    trial.metric_analysis.clear()
+    trial.metric_n_steps.clear()
 
 
 def _last_error(trial: Any) -> str:
