@@ -79,6 +79,14 @@ SPACE_OF_TWO = {
 }
 
 
+def test_a_study_that_was_extended_says_so(store):
+    record = store.study("s")
+    assert not store.read("s").studies["s"].extended
+    record.extend(0, [])
+    deliver(record.folder, store.uri, "s")
+    assert store.read("s").studies["s"].extended
+
+
 def test_a_study_of_older_selkd_is_told_by_its_space_or_by_what_varies(store):
     store.study("s", SPACE_OF_TWO)
     for objective in ("kd", "selkd"):
