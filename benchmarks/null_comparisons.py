@@ -22,7 +22,7 @@ from selkd.comparison.result import ALL
 from selkd.errors import UserError
 from selkd.extend import wanted
 
-ALPHA, SIMULATIONS = 0.05, 2_000
+ALPHA, SIMULATIONS = 0.05, 500
 NAME, BY = "null", "objective.name"
 Family = Literal["over all groups", "within groups"]
 """Contrasts that are corrected together: each family is wrong in 5 % of studies at most."""
