@@ -40,7 +40,7 @@ def _alike(used: pd.DataFrame) -> bool:
     """Whether levels, a column each, used every row equally often; of a single level, whether it kept all alike."""
     if len(used.columns) == 1:
         return used.iloc[:, 0].nunique() == 1
-    return bool(used.notna().all(axis=None)) and bool(used.nunique(axis=1).eq(1).all())
+    return bool(np.all(used.notna())) and bool(np.all(used.nunique(axis=1) == 1))
 
 
 def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
