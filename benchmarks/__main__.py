@@ -4,7 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
-LONG = {"open_set_study", "chaos", "null_studies", "subset_search"}
+LONG = {"open_set_study", "chaos", "null_comparisons", "null_studies", "subset_search"}
 
 
 def main(arguments: list[str]) -> None:

@@ -22,7 +22,7 @@ from selkd.comparison.result import ALL
 from selkd.errors import UserError
 from selkd.extend import wanted
 
-ALPHA, SIMULATIONS = 0.05, 2_000
+ALPHA, SIMULATIONS = 0.05, 500
 NAME, BY = "null", "objective.name"
 Family = Literal["over all groups", "within groups"]
 """Contrasts that are corrected together: each family is wrong in 5 % of studies at most."""
@@ -73,9 +73,9 @@ class Study:
         scores = {"validation/accuracy": self.validation.ravel()[there], "test/accuracy": self.test.ravel()[there]}
         plan = self.space.plan if declared else None
         info = StudyInfo(NAME, None, "", "finished", {"validation/accuracy": "maximise"}, (), plan)
-        frames = [pd.DataFrame(columns, index=index) for columns in (trials, config, scores)]
+        told, chosen, scored = (pd.DataFrame(columns, index=index) for columns in (trials, config, scores))
         nobody = pd.DataFrame(columns=["study", "key", "run", "reason"], dtype=object)
-        return Records(*frames, pd.DataFrame(index=index), {NAME: info}, nobody)
+        return Records(told, chosen, scored, pd.DataFrame(index=index), {NAME: info}, nobody)
 
     def first(self) -> dict[int, int]:
         """Of every candidate as many seeds as the first look asks for."""

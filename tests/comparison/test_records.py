@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from selkd.comparison.caveats import absent
 from selkd.errors import UserError
@@ -80,6 +81,14 @@ SPACE_OF_TWO = {
 }
 
 
+def test_a_study_that_was_extended_says_so(store):
+    record = store.study("s")
+    assert not store.read("s").studies["s"].extended
+    record.extend(0, [])
+    deliver(record.folder, store.uri, "s")
+    assert store.read("s").studies["s"].extended
+
+
 def test_a_study_of_older_selkd_is_told_by_its_space_or_by_what_varies(store):
     store.study("s", SPACE_OF_TWO)
     for objective in ("kd", "selkd"):
@@ -104,6 +113,16 @@ def test_files_and_curves_of_a_run_are_at_hand(store):
     assert ledger is not None and ledger.read_bytes() == (record.folder / "ledger.jsonl").read_bytes()
     assert found.artifact(run, "predictions-test.parquet") is None
     pd.testing.assert_frame_equal(found.history(run), record.history())
+
+
+def test_mlflow_is_asked_once_where_the_files_of_a_run_lie(store, monkeypatch):
+    store.trial("s")
+    found, asked, plain = store.read("s"), [], MlflowClient.get_run
+    monkeypatch.setattr(MlflowClient, "get_run", lambda self, run: asked.append(run) or plain(self, run))
+    [run] = found.trials.index
+    files = [found.artifact(run, path) for path in ("ledger.jsonl", "missing.parquet", "ledger.jsonl")]
+    assert files[0] == files[2] is not None and files[1] is None
+    assert asked == [run]
 
 
 def test_several_studies_are_read_as_one_and_each_once(store):

@@ -1,5 +1,6 @@
 """More seeds for what a study chose: exactly those that its comparison asks for, in the same study."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,18 @@ def test_without_a_plan_an_extension_is_as_large_as_the_difference_needs(ray: An
     [contrast] = compare("question", "objective.name", difference=0.05, workspace=workspace).contrasts
     assert found.seeds == 3 + (contrast.more or 0) > 3
     assert "exploratory" in found.reason
+
+
+def test_a_declared_comparison_without_looks_is_exploratory_once_it_was_extended(
+    ray: Any, workspace: Workspace
+) -> None:
+    sweep(space(comparison={"by": "objective.name", "metric": "accuracy"}, budget={"seeds": 2}), workspace)
+    assert not compare("question", "objective.name", workspace=workspace).exploratory
+    found = extension("question", "objective.name", workspace=workspace)
+    extend(replace(found, seeds=3), workspace)
+    after = compare("question", "objective.name", workspace=workspace)
+    assert after.exploratory
+    assert "extended" in after.verdict
 
 
 def test_a_study_that_is_not_finished_is_not_extended(ray: Any, workspace: Workspace) -> None:

@@ -16,6 +16,8 @@ from selkd.comparison.words import ABSENT, counted, listed, number
 
 OTHER_ROWS = ("task.mode", SOURCE, SPLIT, "data.test", "data.image_size")
 """Factors whose levels are tested on other rows."""
+LONGER = 1.25
+"""How many times as long as the quickest level another may take before its time counts as unequal: clocks are noisy."""
 ORIGIN = {
     "git.commit": "versions of the code",
     "versions.selkd": "versions of selkd",
@@ -106,13 +108,18 @@ def tuning(levels: Frame, metric: Metric) -> Iterator[str]:
 
 
 def budgets(levels: Frame) -> Iterator[str]:
-    """Levels that spend more than others of their group."""
+    """Levels that spend more than others of their group: rows, or time."""
     for group, mine in levels.groupby("group", sort=False):
+        inside = f" within {group}" if levels["group"].nunique() > 1 else ""
+        longer = mine[mine["seconds"] > LONGER * mine["seconds"].min()]
+        if len(longer):
+            shown = [f"{row.level} {row.seconds:.3g} s" for row in longer.itertuples()]
+            least = f"{mine['seconds'].min():.3g} s of {mine.loc[mine['seconds'].idxmin(), 'level']}"
+            yield f"Times are unequal{inside}: {listed(shown)} a student by the clock, against {least}."
         more = mine[mine["unequal"]]
         if len(more):
             least = mine["budget"].min()
             shown = [f"{row.level} {number(row.budget)}" for row in more.itertuples()]
-            inside = f" within {group}" if levels["group"].nunique() > 1 else ""
             yield (
                 f"Budgets are unequal{inside}: {listed(shown)} rows trained on or scored, against {number(least)} of "
                 f"{mine.loc[mine['budget'].idxmin(), 'level']}."

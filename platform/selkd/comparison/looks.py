@@ -61,6 +61,8 @@ def deviations(question: Question, plan: Plan | None, records: Records, seeds: s
             yield f"the study is not finished ({study.status}), and whoever looks before it is may look again"
         if study.changed:
             yield "the search space was changed after the study had begun"
+        if study.extended and not plan.looks:
+            yield "the study was extended, and no looks were declared at which that may be"
     if DELETED in set(records.excluded["reason"]):
         yield "runs of the study were deleted in MLflow"
     if plan.looks and len(seeds) > 1:

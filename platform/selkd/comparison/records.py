@@ -33,6 +33,7 @@ class StudyInfo:
     searched: tuple[str, ...]  # the keys that it varies
     comparison: Mapping[str, Any] | None  # the plan that was declared beforehand
     changed: bool = False  # whether its search space was changed after it had begun
+    extended: bool = False  # whether candidates got more seeds after it had ended
     absent: int = 0  # finished trials, as its ledger says, of which MLflow has no finished run
 
 
@@ -140,6 +141,7 @@ def _info(
         searched,
         said.get("comparison"),
         run.get("tag:selkd.changed") is not None,
+        run.get("tag:selkd.extended") is not None,
         max(int(run.get(f"tag:{FINISHED}") or 0) - arrived - deleted, 0),
     )
 

@@ -68,6 +68,8 @@ def project(
             _log_tags(client, run_id, event["tags"] | _flat(event["provenance"], "selkd.provenance."))
         case "change":
             _log_tags(client, run_id, event.get("tags", {}))
+        case "extend":
+            _log_tags(client, run_id, {"selkd.extended": "true"})
         case "start":
             client.update_run(run_id, status="RUNNING")
         case "told":

@@ -16,7 +16,7 @@ def made(runs: Iterable[Run], **studies: Mapping[str, Any]) -> Records:
     """Records of runs. Names with a slash are metrics, those with a dot (and seed, teacher) are configuration.
 
     The others are columns of the trials: study, role, categories, candidate. `studies` says more of a study: metrics,
-    comparison, status and changed.
+    comparison, status, changed and extended.
     """
     trials, config, metrics, origin = [], [], [], []
     for number, run in enumerate(runs):
@@ -42,8 +42,8 @@ def made(runs: Iterable[Run], **studies: Mapping[str, Any]) -> Records:
 
 def _info(name: str, said: Mapping[str, Any]) -> StudyInfo:
     metrics = said.get("metrics", {"validation/accuracy": "maximise"})
-    status, changed = said.get("status", "finished"), said.get("changed", False)
-    return StudyInfo(name, None, "", status, metrics, (), said.get("comparison"), changed)
+    status, later = said.get("status", "finished"), [said.get(name, False) for name in ("changed", "extended")]
+    return StudyInfo(name, None, "", status, metrics, (), said.get("comparison"), *later)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from selkd.comparison.compare import Question, answer
@@ -152,6 +153,14 @@ def test_unequal_budgets_are_marked(records: Made) -> None:
     found = ask(records(rows))
     assert dict(zip(found.levels["level"], found.levels["unequal"], strict=True)) == {"kd": True, "selkd": False}
     assert any("Budgets are unequal" in caveat for caveat in found.caveats)
+
+
+def test_unequal_times_are_marked_and_those_that_a_clock_may_differ_by_are_not(records: Made) -> None:
+    made = records(runs())
+    assert not any("Times are unequal" in caveat for caveat in ask(made).caveats)
+    longer = made.config[NAME] == "selkd"
+    made.trials.loc[longer, "began"] -= pd.Timedelta(seconds=30)
+    assert "Times are unequal: selkd 60 s a student by the clock, against 30 s of kd." in ask(made).caveats
 
 
 def test_a_student_that_two_studies_trained_counts_once(records: Made) -> None:

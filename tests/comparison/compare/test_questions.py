@@ -119,6 +119,17 @@ def test_a_look_at_what_may_still_change_is_exploratory(records: Made, said: dic
     assert why in found.verdict
 
 
+def test_an_extension_is_confirmatory_at_a_declared_look_alone(records: Made) -> None:
+    """Whoever trains on until something is told finds something; only looks declared beforehand pay for that."""
+    undeclared = {name: value for name, value in PLAN.items() if name != "looks"}
+    before = answer(records(runs(seeds=6), one={"comparison": undeclared}), Question(SAMPLES))
+    after = answer(records(runs(seeds=12), one={"comparison": undeclared, "extended": True}), Question(SAMPLES))
+    assert (before.exploratory, after.exploratory) == (False, True)
+    assert "the study was extended, and no looks were declared" in after.verdict
+    look = answer(records(runs(seeds=12), one={"comparison": PLAN, "extended": True}), Question(SAMPLES))
+    assert (look.exploratory, look.look) == (False, 2)
+
+
 def test_a_study_of_which_runs_were_deleted_is_exploratory(records: Made) -> None:
     made = records(runs(seeds=6), one={"comparison": PLAN})
     gone = pd.DataFrame([["one", "one-99", "r99", DELETED]], columns=["study", "key", "run", "reason"])

@@ -294,12 +294,32 @@ def test_rows_used_alike_overlap_fully_and_a_single_row_is_most_concentrated(com
     assert shares["margin", "a"] == 1 and shares["all", "b"] == 0.5
 
 
+def test_every_training_row_is_told_with_how_often_each_level_used_it(compared):
+    used = {"random": ([5, 7, 9], [1, 0, 1]), "margin": ([5, 7, 9], [0, 4, 0]), "categories": ([7, 2], [1, 1])}
+    labels = {5: "b", 7: "a", 9: "a", 2: "c"}
+    runs = [
+        {"selection.samples.policy": policy, "seed": seed, "test/accuracy": 0.5, "validation/accuracy": 0.5,
+         "files": {"rows-used": pd.DataFrame({"row": rows, "label": [labels[row] for row in rows], "used": times})}}
+        for policy, (rows, times) in used.items() for seed in range(2)
+    ]  # fmt: skip
+    comparison = compared(runs, "selection.samples.policy")
+    found = numbers("kept-samples", comparison)
+    told = found.pivot(index="level", columns="row", values="used")
+    for policy, (rows, times) in used.items():
+        assert told.loc[policy].dropna().to_dict() == dict(zip(rows, times, strict=True))
+    assert list(dict.fromkeys(found["row"])) == [7, 9, 5, 2], "by category, and in it those that were used most first"
+    assert "margin used 1 of 3, each 4 times at most" in drawn("kept-samples", comparison).alt
+    assert drawn("kept-samples", comparison).figure.axes[0].get_xlabel() == "training rows by category"
+
+
 def test_levels_that_used_the_same_rows_say_so(compared):
     table = pd.DataFrame({"row": range(4), "label": list("aabb"), "used": [1, 0, 2, 1]})
     runs = [{"selection.samples.policy": policy, "seed": 0, "test/accuracy": 0.5, "validation/accuracy": 0.5,
              "files": {"rows-used": table}} for policy in ("all", "random")]  # fmt: skip
     with pytest.raises(CannotShow, match="same rows equally often"):
         numbers("kept-rows", compared(runs, "selection.samples.policy"))
+    with pytest.raises(CannotShow, match="same rows equally often"):
+        numbers("kept-samples", compared(runs, "selection.samples.policy"))
 
 
 def test_groups_are_kept_apart_and_in_the_order_of_their_values(compared, students):

@@ -11,6 +11,7 @@ from selkd.comparison.views.open_set import DETECTION, RISK
 from selkd.comparison.views.plans import PLANS
 from selkd.comparison.views.ranks import RANKS
 from selkd.comparison.views.ratios import RATIOS
+from selkd.comparison.views.samples import KEPT_SAMPLES
 from selkd.comparison.views.search import IMPORTANCES, SLICES
 from selkd.comparison.views.view import CannotShow, Drawn, Made, Missing, View
 
@@ -27,6 +28,7 @@ VIEWS: tuple[View, ...] = (
     RISK,
     KEPT_CATEGORIES,
     KEPT_ROWS,
+    KEPT_SAMPLES,
     RATIOS,
     SLICES,
     IMPORTANCES,

@@ -104,7 +104,7 @@ def _alt(numbers: pd.DataFrame, groups: list[str], over: str, left: str) -> str:
         for kind, row in zip(("most", "least"), ends, strict=False):
             difference, low, high = (tenths(100 * row[name]) for name in ("difference", "low", "high"))
             where = f"{shown.called(row['category'])} under {shown.called(row['level'])}"
-            yield f"{kind} {where}, {difference} ({low} to {high})"
+            yield f"{kind} {where}, {difference} ({'no interval' if low == '-' else f'{low} to {high}'})"
 
     words = f"Difference in test accuracy of each category from {shown.called(over)}, in points."
     return f"{words} {shown.spoken(groups, told)}{left}"

@@ -39,7 +39,7 @@ def numbers(comparison: Comparison) -> pd.DataFrame:
     One student a level, all of the same split and seed where one has them all. `epsilon` is the run's own, or that of
     the first shown run with plans, or 1.
     """
-    runs = _runs(comparison)
+    runs = shown.one_each(comparison, MOST_LEVELS)
     own = {level: _settings(comparison, run) for level, run in runs.items()}
     usual = next((one for one in own.values() if one is not None), PLAIN)
     parts = []
@@ -85,19 +85,6 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
                 bar.ax.tick_params(labelsize=style.SMALL)
                 bar.set_label("mass" if title == "student" else "difference in mass", fontsize=style.SMALL)
     return Drawn(style.finished(figure), _alt(numbers, tables, len(shown.levels(comparison))))
-
-
-def _runs(comparison: Comparison) -> dict[str, str]:
-    """Of each shown level one run of the first group: of the first split and seed that all of them share."""
-    levels, baseline = shown.levels(comparison), comparison.question.baseline
-    kept = levels[:MOST_LEVELS]
-    if baseline in levels and baseline not in kept:
-        kept[-1] = baseline
-    mine = shown.read(comparison, kept)
-    mine = mine.loc[mine["group"] == shown.groups(comparison)[0]]
-    full = mine.groupby(["split", "seed"], sort=False)["level"].transform("nunique") == len(set(mine["level"]))
-    first = pd.concat([mine[full], mine]).drop_duplicates("level")
-    return {str(row.level): str(row.Index) for row in shown.rows(first)}
 
 
 def _settings(comparison: Comparison, run: str) -> Settings | None:

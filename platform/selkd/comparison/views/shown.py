@@ -59,6 +59,19 @@ def read(comparison: Comparison, only: Sequence[str], most: int = MOST_READ) -> 
     return first
 
 
+def one_each(comparison: Comparison, most: int) -> dict[str, str]:
+    """Of each of so many levels one run of the first group: of the first split and seed that all of them share."""
+    order, baseline = levels(comparison), comparison.question.baseline
+    kept = order[:most]
+    if baseline in order and baseline not in kept:
+        kept[-1] = baseline
+    mine = read(comparison, kept)
+    mine = mine.loc[mine["group"] == groups(comparison)[0]]
+    full = mine.groupby(["split", "seed"], sort=False)["level"].transform("nunique") == len(set(mine["level"]))
+    first = pd.concat([mine[full], mine]).drop_duplicates("level")
+    return {str(row.level): str(row.Index) for row in rows(first)}
+
+
 def where(frame: pd.DataFrame, **equal: Any) -> pd.DataFrame:
     """The rows whose columns have these values."""
     return frame.loc[np.logical_and.reduce([frame[name] == value for name, value in equal.items()])]
