@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from selkd.sweeps.studies import Study
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.training.ray_entry import ENVIRONMENT
 from selkd.training.run import Trained, train
+from tests.end_to_end.outcomes import ends, told
 
 pytestmark = pytest.mark.slow
 
@@ -160,19 +160,6 @@ def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
     elsewhere = sweep(SPACE, workspace)
     assert told(elsewhere) == undisturbed
     assert set(ends(elsewhere).values()) == {1}
-
-
-def told(study: Study) -> list[Any]:
-    """Candidates, seeds and metrics of a finished study."""
-    assert study.status == "finished"
-    table = study.trials().drop(columns=["key", "seconds", "reason", "cost/latency_ms"])
-    return table.sort_values(["candidate", "seed"]).to_dict("records")
-
-
-def ends(study: Study) -> Counter[str]:
-    """How often each trial is said to have ended."""
-    events = StudyRecord(study.folder).ledger.events()
-    return Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
 
 
 def gap(one: Trained, other: Trained) -> float:

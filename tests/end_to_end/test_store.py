@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from selkd.config import Workspace
 from selkd.files import checksum
 from selkd.store import store
 from selkd.sweeps.studies import Study
-from selkd.tracking import StudyRecord, TrialRecord
+from selkd.tracking import TrialRecord
+from tests.end_to_end.outcomes import ends
 
 pytestmark = pytest.mark.slow
 
@@ -104,13 +104,7 @@ def test_a_study_killed_on_one_machine_ends_on_another_as_if_undisturbed(
     study = Study.read("study", b)
     assert study.status == "finished"
     assert weights(b) == undisturbed
-    ends = Counter(
-        event["key"]
-        for event in StudyRecord(study.folder).ledger.events()
-        if event["event"] == "trial" and event["status"] != "stopped"
-    )
-    assert set(ends) == set(undisturbed)
-    assert set(ends.values()) == {1}
+    assert ends(study) == dict.fromkeys(undisturbed, 1)
     assert finished_on_a
     again = [key for key in finished_on_a if TrialRecord(b.runs / key).ledger.id != ids[key]]
     assert len(again) <= 1, "a student is trained again only where the machine died before it was published"

@@ -42,7 +42,7 @@ def reached(workspace: Workspace, config: RunConfig, epochs: int) -> bool:
     return index.exists() and len(TrialRecord(workspace.runs / config.key).history()) >= epochs
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_ended_goes_on_to_the_same_student(
     how: signal.Signals,
     selkd: Any,
@@ -60,7 +60,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_student(
     assert not subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True, check=False).stdout
     record = TrialRecord(workspace.runs / config.key)
     assert record.status != "finished"
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
         assert process.returncode == 130
         assert record.status == "stopped"
         assert "goes on from the last checkpoint" in err

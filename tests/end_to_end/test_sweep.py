@@ -18,6 +18,7 @@ from selkd.errors import UserError
 from selkd.sweeps.run import sweep
 from selkd.sweeps.studies import STOP, Study
 from selkd.tracking import TrialRecord, sync
+from tests.end_to_end.outcomes import ends
 
 pytestmark = pytest.mark.slow
 
@@ -43,14 +44,6 @@ def space(**changes: Any) -> dict[str, Any]:
 
 def longer(epochs: int, batch_size: int = 16) -> dict[str, Any]:
     return space()["base"] | {"training": {"epochs": epochs, "batch_size": batch_size}}
-
-
-def ends(study: Study) -> Counter[str]:
-    """How often each trial is said to have ended."""
-    from selkd.tracking import StudyRecord
-
-    events = StudyRecord(study.folder).ledger.events()
-    return Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
 
 
 def processes(title: str = "Trainable.train") -> list[psutil.Process]:

@@ -1,10 +1,29 @@
-"""A local cluster ends with all that it started."""
+"""A local cluster ends with all that it started, and a driver's wish reaches the workers."""
 
 import signal
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from selkd.training.ray_entry import started
+from selkd.tracking import TrialRecord
+from selkd.training.ending import Moved, Paused, StoppedEarly, obey
+from selkd.training.loop import Epoch
+from selkd.training.ray_entry import EXPECTED, _progress, started
+
+
+@pytest.mark.parametrize("end", [StoppedEarly("3. of 4"), Paused("stopped"), Moved("its node goes")])
+def test_what_the_driver_hears_of_an_epoch_ends_the_workers_training(tmp_path: Path, end: Exception) -> None:
+    """A driver on a node that is about to go, too: its workers end their epoch, and the trial moves."""
+
+    def hear(epoch: Epoch) -> NoReturn:
+        raise end
+
+    with _progress(tmp_path, hear):
+        TrialRecord(tmp_path).log(1, {"train/loss": 1.0}, 2)
+    with pytest.raises(type(end), match=str(end)):
+        obey(tmp_path)
+    assert type(end) in EXPECTED.values(), "so that Ray Train does not try it again"
 
 
 @pytest.mark.slow

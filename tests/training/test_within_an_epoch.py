@@ -1,5 +1,8 @@
 """A run that leaves in the middle of an epoch goes on there, and ends as one that nobody disturbed."""
 
+import os
+import signal
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +13,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import checksum, read_json
 from selkd.tracking import TrialRecord
+from selkd.training.checkpoints import Checkpoints
 from selkd.training.ending import Moved, Paused
 from selkd.training.run import Recording, Trained
 from selkd.training.run import train as recorded
@@ -40,15 +44,18 @@ def config(kind: dict[str, Any]) -> RunConfig:
 
 
 class Clock:
-    """Counts the moments between two updates, and ends the run at some of them."""
+    """Counts the moments between two updates, ends of epochs among them, and ends the run at some of them."""
 
-    def __init__(self, ends: dict[int, Exception]) -> None:
+    def __init__(self, ends: Mapping[int, Exception | signal.Signals]) -> None:
         self.ends, self.moments = ends, 0
 
     def __call__(self) -> None:
         self.moments += 1
-        if self.moments in self.ends:
-            raise self.ends[self.moments]
+        match self.ends.get(self.moments):
+            case signal.Signals() as number:
+                os.kill(os.getpid(), number)
+            case Exception() as end:
+                raise end
 
 
 def history(workspace: Workspace, key: str) -> pd.DataFrame:
@@ -85,12 +92,21 @@ def test_it_ends_as_one_that_nobody_disturbed(kind: dict[str, Any], workspace: W
     }
 
 
+def test_a_signal_that_announces_the_end_is_heard_between_two_updates(workspace: Workspace, undisturbed: Workspace):
+    settings, end = config(KINDS["plain"]), Clock({2: signal.SIGTERM})
+    with pytest.raises(Paused, match="SIGTERM"):
+        train(settings, workspace, between=end)
+    assert Checkpoints(workspace.runs / settings.key / "checkpoints").reached == 3 * ACCUMULATE
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert weights(train(settings, workspace)) == weights(train(settings, undisturbed))
+
+
 def test_a_damaged_checkpoint_within_an_epoch_falls_back_to_the_one_before(
     workspace: Workspace, undisturbed: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = config(KINDS["plain"])
     with pytest.raises(Moved):
-        train(settings, workspace, between=Clock({5: Moved("now")}))
+        train(settings, workspace, between=Clock({6: Moved("now")}))
     folder = workspace.runs / settings.key / "checkpoints"
     newest, before = read_json(folder / "index.json")["last"]
     assert (newest["step"], before["step"]) == (STEPS + 2 * ACCUMULATE, STEPS)

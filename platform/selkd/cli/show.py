@@ -113,10 +113,12 @@ class Interrupted(Exception):
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Typer would turn Ctrl-C into a bare exit."""
+    """Typer would turn Ctrl-C into a bare exit. SIGTERM lets a student save where it is."""
+    from selkd.training.ending import Paused
+
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Paused):
         raise Interrupted from None
 
 

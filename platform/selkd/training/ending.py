@@ -1,6 +1,11 @@
-"""How a run is asked to end before its time: by who hears of an epoch, or from outside by a file in its folder."""
+"""How a run is asked to end before its time: by who hears of an epoch, or from outside by a file or a signal."""
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from selkd.files import read_json, write_json
 
@@ -38,3 +43,31 @@ def obey(folder: Path) -> None:
 def forget(folder: Path) -> None:
     """What was asked of an earlier turn does not count."""
     (folder / REQUEST).unlink(missing_ok=True)
+
+
+@contextmanager
+def noticed() -> Iterator[Callable[[], None]]:
+    """SIGTERM is the notice of a machine that is taken back: what is yielded raises `Paused` once it came.
+
+    Before the first call there is nothing to save, so it ends the run at once, and so does a second one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    trains, told = threading.Event(), threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if told.is_set() or not trains.is_set():
+            raise KeyboardInterrupt
+        told.set()
+
+    def leave() -> None:
+        trains.set()
+        if told.is_set():
+            raise Paused("told to end (SIGTERM); the same command resumes")
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield leave
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -19,7 +19,7 @@ from selkd.tracking import Courier, TrialRecord, pending, provenance, tracking_u
 from selkd.tracking.stored import CHECKPOINTS, publish_run
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.conclude import conclude
-from selkd.training.ending import Moved, Paused, StoppedEarly, forget, obey
+from selkd.training.ending import Moved, Paused, StoppedEarly, forget, noticed, obey
 from selkd.training.evaluation import SCORES, scored
 from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
@@ -69,7 +69,8 @@ def train(
 ) -> Trained:
     """Train the student that `config` describes. A finished one is returned, an unfinished one is resumed.
 
-    `on_epoch` and `between`, which is called between two updates where one worker trains, may end it: see `ending`.
+    `on_epoch` and `between`, which is called between two updates where one worker trains, may end it: see `ending`. So
+    does SIGTERM, with a checkpoint.
     Another process that trains the same student is waited for `patience` seconds.
     """
     config, workspace = RunConfig.of(config), workspace or Workspace.default()
@@ -101,7 +102,13 @@ def _train(
 ) -> None:
     """In this process, or in several through Ray Train."""
     if config.workers.count == 1:
-        work(config, workspace, Workers(), on_epoch, provenance(), recording, between)
+        with noticed() as leave:
+
+            def look() -> None:
+                leave()
+                between()
+
+            work(config, workspace, Workers(), on_epoch, provenance(), recording, look)
         return
     from selkd.training.ray_entry import train_with_ray
 
@@ -162,6 +169,7 @@ def work(
         def then(epoch: Epoch) -> None:
             on_epoch(epoch)
             obey(record.folder)
+            between()
 
         try:
             with ended_in(record):
