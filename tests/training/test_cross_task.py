@@ -1,6 +1,7 @@
 """Runs whose teachers know other categories than the data: what is trained, recorded and refused."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,13 @@ def test_what_cannot_be_is_refused_with_key_and_remedy(changes: dict[str, Any], 
     base = config().model_dump(mode="json") | {"objective": "transport", "selection": {}, "semantics": "names"}
     with pytest.raises(UserError, match=message):
         train(base | changes, cross)
+
+
+def test_a_teacher_of_one_category_is_warned_of(cross: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    add(cross, "lonely", ("three",))
+    with caplog.at_level(logging.WARNING):
+        train(config(teacher="lonely", training={"epochs": 1, "batch_size": 8}), cross)
+    assert "teacher lonely has one category: it gives the same answer to every row" in caplog.text
 
 
 def test_an_empty_repository_is_refused(tmp_path: Path) -> None:
