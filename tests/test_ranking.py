@@ -154,6 +154,8 @@ def test_the_command_keeps_numbers_and_a_picture(
     command.rank(path)
     shown = capsys.readouterr()
     assert "near" in shown.out and "transport.png" in shown.out and "skipped" in shown.err
+    for name in ("level 1", "passes", "overlap", "logme", "accuracy"):
+        assert name in shown.out, "headings are whole in a terminal of 80 columns"
 
 
 def test_without_teachers_there_is_no_ranking(tmp_path: Path) -> None:

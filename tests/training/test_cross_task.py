@@ -1,6 +1,7 @@
 """Runs whose teachers know other categories than the data: what is trained, recorded and refused."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from selkd.models.classifier import Classifier
 from selkd.models.teachers import TeacherRepository
 from selkd.objectives.links import mapped
 from selkd.tracking import TrialRecord
-from selkd.training.run import train
+from selkd.training.run import fit, train
 from selkd.training.setup import Setup
 from selkd.training.workers import Workers
+from selkd.weighting import WEIGHTINGS
 
 CPU = torch.device("cpu")
 
@@ -155,9 +157,48 @@ def test_cross_entropy_beside_it_ignores_a_teacher_of_other_categories(cross: Wo
     assert "teacher/test/accuracy" not in train(config(objective="cross-entropy"), cross).metrics
 
 
+@pytest.mark.parametrize("mode", ["closed", "open"])
+@pytest.mark.parametrize("objective", ["transport", "mapped", "shared-kd"])
+@pytest.mark.parametrize("policy", sorted(set(WEIGHTINGS) - {"dp-transfer"}))
+def test_every_weighting_mixes_labels_with_teachers_of_other_categories(
+    policy: str, objective: str, mode: str, cross: Workspace
+) -> None:
+    weighting: dict[str, Any] = {"policy": policy}
+    weighting |= {"fixed": {"ratio": 0.3}, "tgeo": {"dim": 4}}.get(policy, {})
+    settings = config(
+        task={"categories": ["three", "five"], "mode": mode}, objective=objective, weighting=weighting,
+        data={"rows_per_category": 8, "outer": 0.25}, teacher=None, selection=BOTH,
+        training={"epochs": 1, "batch_size": 6, "keep": "last"},
+    )  # fmt: skip
+    heard: list[dict[str, float]] = []
+    setup, student = fit(settings, cross, Workers(), lambda epoch: heard.append(epoch.metrics), keep=False)
+    assert 0 <= heard[-1]["ratio/mean"] <= 1
+    assert all(value.isfinite().all() for value in student.state_dict().values())
+    if settings.weighting.needs_outer:
+        assert setup.weighing is not None
+        fresh = Setup.of(settings, cross, Workers(), CPU).weighing
+        assert fresh is not None
+        pairs = zip(setup.weighing.policy.parameters(), fresh.policy.parameters(), strict=True)
+        assert any(not torch.equal(moved, still) for moved, still in pairs), "the network learns"
+
+
+def test_a_ratio_over_transport_is_that_of_the_objectives_weights(cross: Workspace) -> None:
+    by_ratio = config(
+        weighting={"policy": "fixed", "ratio": 0.25}, training={"epochs": 1, "batch_size": 8, "keep": "last"}
+    )
+    by_weights = config(
+        objective={"name": "transport", "gamma": 0.75, "alpha": 0.25},
+        training={"epochs": 1, "batch_size": 8, "keep": "last"},
+    )
+    one, other = (fit(each, cross, Workers(), lambda _: None, keep=False)[1] for each in (by_ratio, by_weights))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"weighting": "dp-transfer", "start": "a"}, "weighting.policy: 'dp-transfer' hands the objective answers"),
         ({"objective": "kd"}, "or objective.name: transport"),
         ({"teacher": "even"}, "no teacher 'even'"),
         ({"teacher": None}, "teacher: objective 'transport' needs one"),
@@ -177,6 +218,13 @@ def test_what_cannot_be_is_refused_with_key_and_remedy(changes: dict[str, Any], 
     base = config().model_dump(mode="json") | {"objective": "transport", "selection": {}, "semantics": "names"}
     with pytest.raises(UserError, match=message):
         train(base | changes, cross)
+
+
+def test_a_teacher_of_one_category_is_warned_of(cross: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    add(cross, "lonely", ("three",))
+    with caplog.at_level(logging.WARNING):
+        train(config(teacher="lonely", training={"epochs": 1, "batch_size": 8}), cross)
+    assert "teacher lonely has one category: it gives the same answer to every row" in caplog.text
 
 
 def test_an_empty_repository_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from selkd import models
 from selkd.objectives import Context, Objective, View, find
+from selkd.objectives.links import Link
 from selkd.selection import RowEvidence
 from selkd.training.batches import Batch
 from selkd.training.forward import Forward, Parameters
@@ -27,6 +28,8 @@ OBJECTIVES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "selkd, both plans with columns": (
         "selkd", "closed", {"epsilon": 2.0, "student_columns": "target", "tolerance": 1e-13},
     ),
+    "transport": ("transport", "closed", {"epsilon": 0.3, "tolerance": 1e-12}),
+    "transport, row by row": ("transport", "open", {"epsilon": 0.01, "kind": "regularised", "tolerance": 1e-12}),
     "selkd, open": ("selkd", "open", {"epsilon": 2.0, "mass": 0.8}),
 }  # fmt: skip
 every_objective = pytest.mark.parametrize("case", list(OBJECTIVES))
@@ -74,7 +77,9 @@ def problem(case: str, policy: str = "tgeo") -> Problem:
         teacher = 2 * torch.randn(B, K, generator=generator, dtype=torch.float64)
         return Batch(images, torch.arange(first, first + B), F.one_hot(labels, outputs).double(), teacher, B, 0, 0)
 
-    context = Context(torch.arange(3), mode, torch.full((outputs,), 10.0))  # pyright: ignore[reportArgumentType]
+    cost = torch.rand(K, outputs, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    links = (Link(cost / cost.max(), torch.zeros(K, outputs, dtype=torch.bool)),)
+    context = Context(torch.arange(3), mode, torch.full((outputs,), 10.0), links)  # pyright: ignore[reportArgumentType]
     objective = find(name)(find(name).Settings(**settings), context)
     answers = torch.randn(12, outputs, generator=generator, dtype=torch.float64).log_softmax(1)
     evidence = RowEvidence(torch.arange(12), torch.arange(12) % outputs, outputs, 1, lambda: answers)

@@ -6,7 +6,7 @@ import ot
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from selkd.transport import RowsAndColumns, ground_cost, solve, transport_distance
@@ -48,6 +48,26 @@ def test_gradients_equal_finite_differences(kind, epsilon):
     assert gradcheck(distance, leaves, eps=1e-7 if epsilon < 0.1 else 1e-6, atol=1e-5)
     if epsilon > 0.1:
         assert gradgradcheck(distance, leaves, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:FutureWarning")
+@pytest.mark.parametrize("kind", ["sharp", "regularised", "debiased"])
+@pytest.mark.parametrize("epsilon", [0.3, 0.002])
+def test_forward_mode_gives_every_row_the_slope_that_backward_mode_gives(kind, epsilon):
+    """One kernel serves all rows at the larger epsilon, none at the smaller."""
+    p, q, cost = simplex(6, 4), simplex(6, 5), torch.rand(4, 5, dtype=torch.float64)
+    dp, dq = (move - move.mean(1, keepdim=True) for move in (torch.randn(6, 4).double(), torch.randn(6, 5).double()))
+    within = (torch.rand(4, 4).double(), torch.rand(5, 5).double())
+
+    def value(a: Tensor, b: Tensor) -> Tensor:
+        return transport_distance(a, b, cost, epsilon, kind, within=within, tolerance=1e-11, max_iterations=5000)
+
+    left, right = (part.clone().requires_grad_() for part in (p, q))
+    slopes = torch.autograd.grad(value(left, right).sum(), (left, right))
+    expected = (slopes[0] * dp).sum(1) + (slopes[1] * dq).sum(1)
+    with torch.no_grad(), forward_ad.dual_level():
+        found = forward_ad.unpack_dual(value(forward_ad.make_dual(p, dp), forward_ad.make_dual(q, dq))).tangent
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
 def test_the_debiased_distance_is_zero_between_equals_and_positive_otherwise():

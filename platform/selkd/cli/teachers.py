@@ -193,8 +193,13 @@ def rank(
         show.print_json({"teachers": lines, "skipped": skipped, "spent": spent, "folder": found.folder})
         return
     names = [str(name) for name in found.table.columns]
-    rows = [[str(line["teacher"]), *(show.number(line[name]) for name in names)] for line in lines]
-    show.table("Teachers, the best first", ["teacher", *names], rows)
+    costs = [name for name in names if name == "cost" or name.startswith("level ")]
+    rows = [[str(line["teacher"]), *(show.number(line[name]) for name in costs), show.number(line["passes"], 0)]
+            for line in lines]  # fmt: skip
+    show.table("Teachers, the best first: what transport costs", ["teacher", *costs, "passes"], rows)
+    others = [name for name in names if name not in (*costs, "passes")]
+    rows = [[str(line["teacher"]), *(show.number(line[name]) for name in others)] for line in lines]
+    show.table("What other scores say of them, high being good", ["teacher", *others], rows)
     for reason in found.skipped.values():
         show.note(f"skipped: {reason}")
     show.say(f"spent: {', '.join(f'{show.number(value, 1)} {name}' for name, value in found.spent.items())}")

@@ -268,10 +268,10 @@ class RunConfig(Settings):
                     f"objective.name: {policy} reads a teacher of the data's own categories, and "
                     f"{self.objective.name!r} learns from teachers of any. Choose another policy or objective."
                 )
-        if self.crosses and not self.weighting.plain:
+        if self.crosses and self.weighting.needs_start:
             raise ValueError(
-                f"weighting.policy: {self.weighting.policy!r} compares answers over the data's own categories, and "
-                f"objective {self.objective.name!r} learns from teachers of any. Set weighting.policy=fixed."
+                f"weighting.policy: {self.weighting.policy!r} hands the objective answers of the student as it began, "
+                f"and {self.objective.name!r} learns from teachers of other categories. Choose another of the two."
             )
         if self.crosses and self.data.faults.teacher:
             raise ValueError(

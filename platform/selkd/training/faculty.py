@@ -76,7 +76,7 @@ class Faculty:
         """The teachers' mean answer in the task's categories: log-probabilities [N, o] of logits [N, all K1]."""
         own = logits.split([len(one.cost) for one in self.links], 1)
         found = [
-            one.share * mapped(scores.softmax(1), one.cost.to(scores.dtype), CARRIED)
+            one.share * mapped(scores.softmax(1), one.cost.to(scores), CARRIED)
             for scores, one in zip(own, self.links, strict=True)
         ]
         return torch.stack(found).sum(0).log()

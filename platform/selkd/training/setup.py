@@ -247,6 +247,7 @@ class Setup:
             self.task.ids,
             merge=self.task.mode == "open",
             total_steps=self.total_steps,
+            carried=None if self.faculty is None else self.faculty.answers,
             kinds=None if faults == Faults() else kinds(rows, faults, self.config.data.seed),
         )
 

@@ -1,7 +1,8 @@
 """Weighing the terms of a batch: what the weighting is told of its rows, and what is noted of its answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -31,9 +32,18 @@ class Weighing:
     """A weighting at work in a run: the same for every worker's rows as for one worker's."""
 
     def __init__(
-        self, policy: Weighting, ids: Tensor, *, merge: bool, total_steps: int, kinds: Tensor | None = None
+        self,
+        policy: Weighting,
+        ids: Tensor,
+        *,
+        merge: bool,
+        total_steps: int,
+        kinds: Tensor | None = None,
+        carried: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.policy, self.ids, self.merge, self.total_steps = policy, ids, merge, total_steps
+        """`carried` gives the answers of teachers of other categories as answers over the task's."""
+        self.policy, self.ids, self.total_steps = policy, ids, total_steps
+        self.over_the_task = carried or partial(restrict, ids=ids, merge=merge)
         self.ratios = Ratios(kinds)
 
     def weights(self, compared: Compared) -> Mapping[str, Tensor]:
@@ -58,7 +68,7 @@ class Weighing:
             return batch.teacher
         dtype = torch.promote_types(batch.begun.dtype, torch.float32)
         teacher, begun = batch.teacher.to(dtype), batch.begun.to(dtype)
-        own = restrict(teacher, self.ids, self.merge)
+        own = self.over_the_task(teacher)
         followed = self.policy.follows(own.softmax(1), begun.softmax(1), batch.targets.to(dtype))
         return torch.where(followed[:, None], teacher, widened(begun, self.ids, teacher.shape[1]))
 
@@ -67,7 +77,7 @@ class Weighing:
         assert batch.teacher is not None, "terms are weighed where there is a teacher"
         student = view.student.detach()
         student = student.to(torch.promote_types(student.dtype, torch.float32))
-        teacher = restrict(batch.teacher.detach().to(student.dtype), self.ids, self.merge)
+        teacher = self.over_the_task(batch.teacher.detach().to(student.dtype))
         targets = view.targets.to(student.dtype)
         begun = None if batch.begun is None else batch.begun.to(student.dtype)
         return Moment(student, teacher, targets, batch.ids, batch.step, batch.step / self.total_steps, begun)

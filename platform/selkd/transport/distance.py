@@ -103,12 +103,16 @@ class _Shared(torch.autograd.Function):
         if bool((error > limits[0]).any()):
             warn()
         ctx.save_for_backward(p, q, cost, found.u, found.v)
+        ctx.save_for_forward(p, q, cost, found.u, found.v)
+        ctx.set_materialize_grads(False)
         ctx.way = (epsilon, sharp, *limits)
         value = sharp_cost(found, wide) if sharp else regularised_value(found, wide, epsilon)
         return value.to(p.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
+    def backward(ctx: Any, *grads: Any) -> Any:
+        if grads[0] is None:
+            return (None,) * 7
         p, q, cost, u, v = ctx.saved_tensors
         epsilon, sharp, *limits = ctx.way
         if torch.is_grad_enabled():
@@ -116,7 +120,22 @@ class _Shared(torch.autograd.Function):
             leaves = [part for part in (p, q, cost) if part.requires_grad]
             found = iter(torch.autograd.grad(value, leaves, grads[0], create_graph=True))
             return *(next(found) if part.requires_grad else None for part in (p, q, cost)), None, None, None, None
-        wide, weight = cost.double(), grads[0].double()
-        adjoint = sharp_adjoint if sharp else value_adjoint
-        from_p, from_q, from_cost = adjoint(Pairs(u, v, kernel_of(wide, epsilon)), wide, epsilon, weight)
+        from_p, from_q, from_cost = _adjoint(u, v, cost, epsilon, sharp, grads[0])
         return from_p.to(p.dtype), from_q.to(q.dtype), from_cost.to(cost.dtype), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Every row's value depends on its own p and q alone, so that one adjoint has the slopes of all."""
+        p, _, cost, u, v = ctx.saved_tensors
+        assert tangents[2] is None, "a cost that moves has a backward mode only"
+        slopes = _adjoint(u, v, cost, *ctx.way[:2], torch.ones_like(u[:, 0]))[:2]
+        pairs = zip(slopes, tangents[:2], strict=True)
+        moved = [(slope * change).sum(1) for slope, change in pairs if change is not None]
+        return torch.stack(moved).sum(0).to(p.dtype)
+
+
+def _adjoint(u: Tensor, v: Tensor, cost: Tensor, epsilon: float, sharp: bool, weight: Tensor) -> tuple[Tensor, ...]:
+    """Slopes of the weighed sum of values in p, q and cost, in float64."""
+    wide = cost.double()
+    adjoint = sharp_adjoint if sharp else value_adjoint
+    return adjoint(Pairs(u, v, kernel_of(wide, epsilon)), wide, epsilon, weight.double())
