@@ -111,7 +111,11 @@ def _train(
 
     try:
         workers = RunConfig.of(space.base).workers
-        with _interrupts(director), started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray:
+        with (
+            _interrupts(director),
+            started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray,
+            _interrupts(director),  # once more: Ray sets a handler of its own when it starts, which just exits
+        ):
             from selkd.sweeps.tuning import tune_study
 
             tune_study(ray, director, workspace, changed)
