@@ -70,10 +70,10 @@ def test_the_record_tells_the_ratios_of_faulty_rows_from_those_of_sound_ones(
     for kind in KINDS:
         wrong = int(faulty(ids, kind, faults.get(kind, 0.0), SEED).sum())
         having = ratios["fault"].str.split("+").map(lambda names, kind=kind: kind in names)
-        assert ratios.loc[having].groupby("epoch")["rows"].sum().tolist() == [wrong] * 2 * bool(wrong)
+        assert list(ratios.loc[having].groupby("epoch")["rows"].sum()) == [wrong] * 2 * bool(wrong)
         assert (f"ratio/faulty/{kind}" in last) == bool(wrong)
     assert 0 < last["ratio/sound"] < 1
-    assert ratios.groupby("epoch")["rows"].sum().tolist() == [len(ids)] * 2
+    assert list(ratios.groupby("epoch")["rows"].sum()) == [len(ids)] * 2
 
 
 def test_the_split_and_what_is_judged_stay_sound(workspace: Workspace) -> None:

@@ -179,7 +179,7 @@ def test_the_copy_that_is_compared_with_never_moves(workspace: Workspace) -> Non
 def test_the_record_says_which_share_of_the_rows_followed_the_teacher(workspace: Workspace) -> None:
     found = train(config(start=begun(workspace), weighting=TRANSFER), workspace, recording=QUIET)
     assert set(found.history["ratio/min"]) | set(found.history["ratio/max"]) <= {0.0, 1.0}
-    assert ((found.history["ratio/mean"] >= 0) & (found.history["ratio/mean"] <= 1)).all()
+    assert found.history["ratio/mean"].between(0, 1).all()
 
 
 def test_it_goes_with_plans_and_labels_as_well(workspace: Workspace) -> None:

@@ -116,7 +116,8 @@ class _Shared(torch.autograd.Function):
         p, q, cost, u, v = ctx.saved_tensors
         epsilon, sharp, *limits = ctx.way
         if torch.is_grad_enabled():
-            value = _one_by_one(p, q, cost, epsilon, sharp, *limits)
+            tolerance, steps = limits
+            value = _one_by_one(p, q, cost, epsilon, sharp, tolerance, steps)
             leaves = [part for part in (p, q, cost) if part.requires_grad]
             found = iter(torch.autograd.grad(value, leaves, grads[0], create_graph=True))
             return *(next(found) if part.requires_grad else None for part in (p, q, cost)), None, None, None, None

@@ -76,7 +76,7 @@ def draw(comparison: Comparison, numbers: pd.DataFrame) -> Drawn:
 def _alt(comparison: Comparison, numbers: pd.DataFrame, levels: list[str]) -> str:
     def told() -> Iterator[str]:
         for level in levels:
-            used = shown.where(numbers, level=level)["used"]
+            used = shown.where(numbers, level=level)["used"].to_numpy()
             most = counted(int(used.max()), "time")
             yield f"{shown.called(level)} used {(used > 0).sum():,} of {len(used):,}, each {most} at most"
 
