@@ -173,8 +173,8 @@ def test_what_a_component_declares_is_a_sound_space(space: Any, group: str, name
     component = components()[group]
     keys = [key for field in component.members[name] if declared(key := f"{group}.{field}", {name})]
     given: dict[str, Any] = {group: {component.tag: name, **REQUIRED[name]}} if name in REQUIRED else {}
-    if group == "weighting":  # some are fitted on rows of their own
-        given["data"] = {"outer": 0.1}
+    if group == "weighting":  # some are fitted on rows of their own, one needs to know how the student began
+        given |= {"data": {"outer": 0.1}, "start": "s" if name == "dp-transfer" else None}
     found = set()
     for mode in ("closed", "open"):
         searched = {component.key: {"choice": [name]}} | ({f"{group}.*": "declared"} if keys else {})

@@ -41,7 +41,8 @@ def config(mode: str, samples: dict[str, Any]) -> RunConfig:
 def students(workers: Workers, workspace: Workspace, out: Path) -> None:
     for index, (mode, samples) in enumerate(CASES):
         setup, student = fit(config(mode, samples), workspace, workers, lambda _: None, keep=False)
-        found = {**student.state_dict(), "used": setup.rounds.used, "by_output": setup.rounds.by_output}
+        weights = {name: value.contiguous() for name, value in student.state_dict().items()}
+        found = {**weights, "used": setup.rounds.used, "by_output": setup.rounds.by_output}
         save_file(found, out / f"{index}-{workers.rank}.safetensors")
 
 

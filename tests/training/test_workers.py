@@ -56,7 +56,8 @@ def config(mode: str, objective: dict[str, Any], **training: Any) -> RunConfig:
 def students(workers: Workers, out: Path) -> None:
     for index, (mode, objective, training) in enumerate(CASES):
         _, student = fit(config(mode, objective, **training), Workspace(out / f"run{index}"), workers, lambda _: None)
-        save_file(student.state_dict(), out / f"{index}-{workers.rank}.safetensors")
+        weights = {name: value.contiguous() for name, value in student.state_dict().items()}
+        save_file(weights, out / f"{index}-{workers.rank}.safetensors")
 
 
 def process(rank: int, size: int, out: Path) -> None:
