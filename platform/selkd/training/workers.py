@@ -74,7 +74,10 @@ class Workers:
         told: list[Any] = [None] * self.size
         dist.all_gather_object(told, fault and (str(fault) or type(fault).__name__))
         if fault is not None:
-            raise fault
+            try:
+                raise fault
+            finally:
+                del fault  # its traceback holds this frame, and so all of training, until the collector comes
         if any(told):
             raise UserError(next(text for text in told if text))
         return cast(T, result)
