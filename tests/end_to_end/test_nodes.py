@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -61,14 +60,8 @@ class Nodes:
 
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 
-    def add(self, disk: Path | None = None) -> Any:
-        """A node, with this file system as its own disk: for Ray's files and sockets, and what processes keep for a
-        while."""
-        if disk is None:
-            return self.cluster.add_node(num_cpus=1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TMPDIR", str(disk))
-            return self.cluster.add_node(num_cpus=1, temp_dir=str(disk))
+    def add(self) -> Any:
+        return self.cluster.add_node(num_cpus=1)
 
     def kill(self, node: Any) -> None:
         """As a machine dies: at once, and without a word."""
@@ -149,37 +142,6 @@ def test_a_study_loses_a_node_and_gains_another(how: str, undisturbed: Any, node
             assert logged == list(range(1, 61)), "a preempted student saved its epoch before it moved"
 
 
-@pytest.fixture
-def disk(small_disk: Callable[[int], Path], tmp_path: Path) -> Iterator[Path]:
-    """A small file system under a short name: names of sockets have 107 characters."""
-    name = Path(f"/tmp/{tmp_path.parent.name}{os.getpid()}")
-    name.symlink_to(small_disk(32 * 2**20))
-    yield name
-    name.unlink()
-
-
-@pytest.mark.parametrize("when", ["before", "while"])
-def test_a_study_finishes_although_the_disk_of_a_node_is_full(
-    when: str, undisturbed: Any, nodes: Nodes, workspace: Workspace, disk: Path
-) -> None:
-    nodes.add()
-    nodes.add(disk)
-    finished: list[int] = []
-
-    def watch(state: State) -> None:
-        if not finished and len(list(workspace.runs.glob("*/checkpoints/index.json"))) == 2:
-            fill(disk)
-            finished.append(len(list(workspace.runs.glob("*/student"))))
-
-    if when == "before":
-        fill(disk)
-    study = sweep(SPACE, workspace, watch=watch)
-    assert finished[0] < 4, "the disk was full while students trained"
-    assert shutil.disk_usage(disk).free == 0
-    assert told(study) == undisturbed
-    assert set(ends(study).values()) == {1}
-
-
 def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
     undisturbed: Any, workspace: Workspace, waiting: Callable[..., Any]
 ) -> None:
@@ -198,16 +160,6 @@ def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
     elsewhere = sweep(SPACE, workspace)
     assert told(elsewhere) == undisturbed
     assert set(ends(elsewhere).values()) == {1}
-
-
-def fill(disk: Path) -> None:
-    """Leave not a byte."""
-    with contextlib.suppress(OSError), (disk / f"filling-{os.urandom(4).hex()}").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(2**16))
-    with contextlib.suppress(OSError), (disk / f"filling-{os.urandom(4).hex()}").open("wb", buffering=0) as file:
-        while True:
-            file.write(b"0")
 
 
 def gap(one: Trained, other: Trained) -> float:

@@ -16,7 +16,7 @@ from selkd.tracking import TrialRecord
 from selkd.training.run import train
 
 pytestmark = pytest.mark.slow
-EPOCHS = 360  # long enough that a run is caught in the middle on a busy machine, too
+EPOCHS = 200  # long enough that a run is caught in the middle on a busy machine, too
 LONGER = [f"training.epochs={EPOCHS}"]
 
 
