@@ -59,6 +59,10 @@ def test_every_fault_changes_the_student(workspace: Workspace, kind: str) -> Non
     assert not same(student(workspace, config({kind: 0.3})), student(workspace, config(None)))
 
 
+def rows_by_epoch(ratios: pd.DataFrame) -> list[int]:
+    return [int(mine["rows"].to_numpy().sum()) for _, mine in ratios.groupby("epoch")]
+
+
 @pytest.mark.parametrize("faults", [{"labels": 0.3}, {"images": 0.2}, FAULTS])
 def test_the_record_tells_the_ratios_of_faulty_rows_from_those_of_sound_ones(
     workspace: Workspace, faults: dict[str, float]
@@ -70,10 +74,10 @@ def test_the_record_tells_the_ratios_of_faulty_rows_from_those_of_sound_ones(
     for kind in KINDS:
         wrong = int(faulty(ids, kind, faults.get(kind, 0.0), SEED).sum())
         having = ratios["fault"].str.split("+").map(lambda names, kind=kind: kind in names)
-        assert list(ratios.loc[having].groupby("epoch")["rows"].sum()) == [wrong] * 2 * bool(wrong)
+        assert rows_by_epoch(ratios.loc[having]) == [wrong] * 2 * bool(wrong)
         assert (f"ratio/faulty/{kind}" in last) == bool(wrong)
     assert 0 < last["ratio/sound"] < 1
-    assert list(ratios.groupby("epoch")["rows"].sum()) == [len(ids)] * 2
+    assert rows_by_epoch(ratios) == [len(ids)] * 2
 
 
 def test_the_split_and_what_is_judged_stay_sound(workspace: Workspace) -> None:
