@@ -116,8 +116,7 @@ class _Shared(torch.autograd.Function):
         p, q, cost, u, v = ctx.saved_tensors
         epsilon, sharp, *limits = ctx.way
         if torch.is_grad_enabled():
-            tolerance, steps = limits
-            value = _one_by_one(p, q, cost, epsilon, sharp, tolerance, steps)
+            value = _one_by_one(p, q, cost, epsilon, sharp, *limits)
             leaves = [part for part in (p, q, cost) if part.requires_grad]
             found = iter(torch.autograd.grad(value, leaves, grads[0], create_graph=True))
             return *(next(found) if part.requires_grad else None for part in (p, q, cost)), None, None, None, None
@@ -129,7 +128,8 @@ class _Shared(torch.autograd.Function):
         """Every row's value depends on its own p and q alone, so that one adjoint has the slopes of all."""
         p, _, cost, u, v = ctx.saved_tensors
         assert tangents[2] is None, "a cost that moves has a backward mode only"
-        slopes = _adjoint(u, v, cost, *ctx.way[:2], torch.ones_like(u[:, 0]))[:2]
+        epsilon, sharp, *_ = ctx.way
+        slopes = _adjoint(u, v, cost, epsilon, sharp, torch.ones_like(u[:, 0]))[:2]
         pairs = zip(slopes, tangents[:2], strict=True)
         moved = [(slope * change).sum(1) for slope, change in pairs if change is not None]
         return torch.stack(moved).sum(0).to(p.dtype)
