@@ -15,12 +15,12 @@ from selkd.errors import UserError
 from selkd.objectives.kd import restrict
 from selkd.reproduction import reproduce
 from selkd.tracking import load_student, save_student
-from selkd.training.loop import Loop
 from selkd.training.run import Recording, fit, train
 from selkd.training.setup import Setup
 from selkd.training.weighing import widened
 from selkd.training.workers import Workers
 from selkd.weighting.transfer import Transfer, TransferSettings
+from tests.training.loops import loop_of
 
 CPU = torch.device("cpu")
 QUIET = Recording(deliver=False, figures=False)
@@ -52,16 +52,6 @@ def weights(workspace: Workspace, settings: RunConfig) -> list[Tensor]:
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(map(torch.equal, one, other))
-
-
-def loop_of(setup: Setup) -> Loop:
-    batches, training = setup.batches(), setup.config.training
-    return Loop(
-        model=setup.student(), objective=setup.objective(batches.counts), batches=batches,
-        validate=lambda _: {"accuracy": 0.0}, score="accuracy", optimiser=training.optimiser,
-        schedule=training.schedule, total_steps=setup.total_steps, device=CPU, precision=training.precision,
-        keys=setup.keys, weighing=setup.weighing,
-    )  # fmt: skip
 
 
 def test_a_student_begins_as_the_one_it_is_told_to(workspace: Workspace) -> None:

@@ -22,6 +22,7 @@ from selkd.training.setup import Setup
 from selkd.training.unrolled import UnrolledStepper
 from selkd.training.weighing import Compared, Weighing
 from selkd.training.workers import Workers
+from tests.training.loops import loop_of
 
 CPU = torch.device("cpu")
 EPOCHS = 3  # of 24 rows: 2 x 15, less a fifth of outer rows
@@ -45,16 +46,6 @@ def config(weighting: Any, objective: Any = "kd", mode: str = "closed", **traini
 
 def prepared(settings: RunConfig, workspace: Workspace) -> Setup:
     return Setup.of(settings, workspace, Workers(), CPU)
-
-
-def loop_of(setup: Setup) -> Loop:
-    batches, training = setup.batches(), setup.config.training
-    return Loop(
-        model=setup.student(), objective=setup.objective(batches.counts), batches=batches,
-        validate=lambda _: {"accuracy": 0.0}, score="accuracy", optimiser=training.optimiser,
-        schedule=training.schedule, total_steps=setup.total_steps, device=CPU, precision=training.precision,
-        keys=setup.keys, weighing=setup.weighing, outer=setup.outer_batches(),
-    )  # fmt: skip
 
 
 def trained(setup: Setup, checkpoints: Checkpoints | None = None, stop_after: int = 0) -> list[Tensor]:
