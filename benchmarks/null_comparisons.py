@@ -92,7 +92,7 @@ def extended(study: Study) -> Comparison:
         if all(one.better for one in found.contrasts):
             return found
         try:
-            more = wanted(NAME, records)
+            more = wanted(NAME, found, planned=True)
         except UserError:
             assert found.look == len(study.space.looks)
             return found

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from selkd.comparison.asking import question_of
 from selkd.comparison.compare import Comparison, answer, read
-from selkd.comparison.looks import declared
-from selkd.comparison.records import Records
 from selkd.comparison.result import ALL
 from selkd.config import Workspace
 from selkd.errors import UserError
@@ -42,18 +40,16 @@ def extension(
     study = Study.read(name, workspace)
     if not study.state.finished:
         raise UserError(f"{name}: the study is not finished. Go on with `selkd sweep --resume {name}` first.")
-    return wanted(name, read(name, workspace), by, metric, difference=difference)
-
-
-def wanted(
-    name: str, records: Records, by: str | None = None, metric: str | None = None, *, difference: float | None = None
-) -> Extension:
-    """What these records of a finished study ask for."""
-    plan = declared(records)
+    records = read(name, workspace)
     found = answer(records, question_of(records, by, metric, difference=difference))
+    return wanted(name, found, planned=by is None)
+
+
+def wanted(name: str, found: Comparison, *, planned: bool) -> Extension:
+    """What the answer of a finished study asks for, by the looks that it declared if `planned`."""
     chosen = found.trials[found.trials["chosen"]]
     before = min(len(set(mine["seed"])) for _, mine in chosen.groupby(["level", "cell"]))
-    looks = plan.looks if plan and by is None else ()
+    looks = found.plan.looks if found.plan and planned else ()
     seeds, reason = _next_look(name, looks, before) if looks else _needed(found, before)
     return Extension(name, sorted({int(number) for number in chosen["candidate"]}), before, seeds, reason)
 

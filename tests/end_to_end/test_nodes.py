@@ -36,7 +36,7 @@ STUDENT: dict[str, Any] = {
     "workers": {"device": "cpu"},
 }
 SPACE: dict[str, Any] = {
-    "name": "study",
+    "name": "nodes",
     "base": {**STUDENT, "training": {"epochs": 60, "batch_size": 16}},
     "search": {"objective.epsilon": {"log": [0.5, 8.0]}},
     "metrics": {"validation/balanced": "maximise"},
@@ -155,7 +155,7 @@ def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     driver.wait()
-    assert not Study.read("study", workspace).state.finished
+    assert not Study.read("nodes", workspace).state.finished
 
     elsewhere = sweep(SPACE, workspace)
     assert told(elsewhere) == undisturbed

@@ -226,3 +226,33 @@ def test_not_selected_costs_what_the_nearest_unselected_category_costs() -> None
 def test_the_debiased_loss_needs_costs_within_each_list() -> None:
     with pytest.raises(ValueError, match="debiased needs the costs within"):
         make("transport", (plain(costs()),), kind="debiased")
+
+
+@pytest.mark.parametrize("kind", ["sharp", "regularised", "debiased"])
+def test_a_teacher_of_many_categories_is_heard_on_the_likeliest_of_the_batch(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    student, teacher, cost = drawn(B, O), 3 * drawn(B, K1, seed=1), costs()
+    theirs, ours = 1 - torch.eye(K1, dtype=F64), 1 - torch.eye(O, dtype=F64)
+    kept = teacher.softmax(1).mean(0).argsort(descending=True)[:2].sort().values
+    narrow = plain(cost[kept], theirs=theirs[kept][:, kept], ours=ours)
+    expected = ask("transport", student, teacher[:, kept], narrow, kind=kind)
+    assert not caplog.messages
+
+    objective = make("transport", (plain(cost, theirs=theirs, ours=ours),), kind=kind, likeliest=2)
+    torch.testing.assert_close(term(objective, student, teacher), expected)
+    term(objective, student, teacher)
+    [said] = caplog.messages
+    assert f"{1 - float(teacher.softmax(1).mean(0)[kept].sum()):.2g} of its answers" in said
+
+
+def test_workers_hear_a_teacher_of_many_categories_on_the_same_ones() -> None:
+    student, teacher, cost = drawn(B, O), 3 * drawn(B, K1, seed=1), costs()
+    objective = make("transport", (plain(cost),), likeliest=2)
+    whole = term(objective, student, teacher)
+    everybody = probabilities(teacher, 1.0)
+    for first, count in ((0, 4), (4, 2)):
+        rows = slice(first, first + count)
+        targets = F.one_hot(torch.arange(B) % O, O).to(F64)
+        view = View(student[rows], targets[rows], teacher[rows], B, first, gather=lambda _: everybody)
+        torch.testing.assert_close(objective.terms(view)["teacher"], whole[rows])

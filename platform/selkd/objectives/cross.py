@@ -4,7 +4,9 @@ Of the paper only the abstract was available; the forms below follow it and are 
 the teacher's logits are those of all teachers, side by side; every row is a problem of its own.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -16,6 +18,8 @@ from selkd.objectives.base import Context, Objective, TeacherSettings, View, reg
 from selkd.objectives.kd import kl
 from selkd.objectives.links import Link, mapped, probabilities
 from selkd.transport import transport_distance
+
+log = logging.getLogger(__name__)
 
 
 class CrossSettings(TeacherSettings):
@@ -66,13 +70,13 @@ class Cross(Objective):
             return 0 * student.sum(1)  # a worker without rows in this batch
         own = scores.detach().split([len(found.cost) for found in self.context.links], 1)
         terms = [
-            found.share * self.distance(teacher, student, found)
+            found.share * self.distance(teacher, student, found, view)
             for teacher, found in zip(own, self._links(student), strict=True)
         ]
         return torch.stack(terms).sum(0)
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
-        """From one teacher's scores [b, K1] to the student's [b, o]: a loss a row."""
+    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
+        """From one teacher's scores [b, K1] to the student's [b, o]: a loss a row; `view` reaches the other rows."""
         raise NotImplementedError
 
     def _links(self, like: Tensor) -> Iterator[Link]:
@@ -96,6 +100,11 @@ class ReuseSettings(EntropicSettings):
         description="<P, M>; with the entropy of the plan; or less what p and q cost themselves.",
         json_schema_extra={"search": ["sharp", "regularised", "debiased"]},
     )
+    likeliest: int = Field(
+        default=100,
+        gt=0,
+        description="Of a teacher with more categories, how many it is heard on: those likeliest in each batch.",
+    )
     tolerance: float = Field(default=1e-6, gt=0, description="Relative marginal error at which a plan is accepted.")
     max_iterations: int = Field(
         default=1000, gt=0, description="Iterations after which a plan is taken as it is, with a warning."
@@ -115,6 +124,7 @@ class Reuse(Cross):
 
     def __init__(self, settings: ReuseSettings, context: Context) -> None:
         super().__init__(settings, context)
+        self.told = False
         known = all(found.theirs is not None and found.ours is not None for found in context.links)
         if settings.kind == "debiased" and not known:
             raise ValueError(
@@ -128,10 +138,12 @@ class Reuse(Cross):
             return super().omitted
         return {**super().omitted, "not below zero": "the entropy of the plan is subtracted"}
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
-        settings = self.settings
+    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
+        settings, p = self.settings, probabilities(teacher, self.settings.teacher_temperature)
+        if p.shape[1] > settings.likeliest:
+            p, found = self._narrowed(p, found, view)
         return transport_distance(
-            probabilities(teacher, settings.teacher_temperature),
+            p,
             probabilities(student, settings.student_temperature),
             found.cost,
             settings.epsilon,
@@ -140,6 +152,21 @@ class Reuse(Cross):
             tolerance=settings.tolerance,
             max_iterations=settings.max_iterations,
         )
+
+    def _narrowed(self, p: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
+        """The answers [b, n] in the categories that all rows of the batch together find likeliest, renormalised."""
+        mean = view.gather(p).mean(0)
+        kept = mean.topk(self.settings.likeliest).indices.sort().values
+        if not self.told:
+            self.told = True
+            log.warning(
+                "a teacher knows %d categories and is heard on the %d likeliest of each batch (objective.likeliest): "
+                "%.2g of its answers in the first batch is elsewhere, and is left out",
+                len(mean), len(kept), 1 - float(mean[kept].sum()),
+            )  # fmt: skip
+        within = None if found.theirs is None else found.theirs[kept][:, kept]
+        p = p[:, kept]
+        return p / p.sum(1, keepdim=True), replace(found, cost=found.cost[kept], same=found.same[kept], theirs=within)
 
 
 @register
@@ -150,7 +177,7 @@ class Mapped(Cross):
     Settings = EntropicSettings
     settings: EntropicSettings
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
+    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
         p = probabilities(teacher, self.settings.teacher_temperature)
         log_q = F.log_softmax(student / self.settings.student_temperature, dim=1)
         return kl(mapped(p, found.cost, self.settings.epsilon).log(), log_q)
@@ -175,7 +202,7 @@ class SharedKD(Cross):
     Settings = SharedSettings
     settings: SharedSettings
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
+    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
         tau, rows = self.settings.temperature, found.same.any(1)
         columns = found.same.any(0)
         if not columns.any():
