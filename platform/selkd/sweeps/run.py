@@ -114,7 +114,6 @@ def _train(
         with (
             _interrupts(director),
             started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray,
-            _interrupts(director),  # once more: Ray sets a handler of its own when it starts, which just exits
         ):
             from selkd.sweeps.tuning import tune_study
 
