@@ -154,6 +154,8 @@ def train_with_ray(
         resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if on_gpu else {})
         folder = workspace.runs / config.key
         storage = folder / "ray"
+        if workers.least:  # a node that is gone is counted for a while: what does not fit is tried smaller soon
+            os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "10")
         settings = {
             "config": config.model_dump(mode="json"),
             "workspace": str(workspace.root),
