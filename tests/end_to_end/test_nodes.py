@@ -3,8 +3,10 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ SPACE: dict[str, Any] = {
     "budget": {"candidates": 4},
     "sampler": "random",
 }
+IMPATIENT = {"RAY_health_check_period_ms": "1000", "RAY_health_check_initial_delay_ms": "1000"}
+"""Ray asks every three seconds whether a node lives."""
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -60,8 +64,13 @@ class Nodes:
 
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 
-    def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1)
+    def add(self, disk: Path | None = None) -> Any:
+        """A node, with this file system as its own: for Ray's files and sockets, and what processes keep for a while."""
+        if disk is None:
+            return self.cluster.add_node(num_cpus=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(disk))
+            return self.cluster.add_node(num_cpus=1, temp_dir=str(disk))
 
     def kill(self, node: Any) -> None:
         """As a machine dies: at once, and without a word."""
@@ -79,7 +88,7 @@ class Nodes:
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, **IMPATIENT}.items():
         monkeypatch.setenv(name, value)
     import ray
 
@@ -142,6 +151,34 @@ def test_a_study_loses_a_node_and_gains_another(how: str, undisturbed: Any, node
             assert logged == list(range(1, 61)), "a preempted student saved its epoch before it moved"
 
 
+@pytest.fixture
+def disk(small_disk: Callable[[int], Path]) -> Iterator[Path]:
+    """A small file system under a short name: names of sockets have 107 characters."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        (name := Path(folder) / "disk").symlink_to(small_disk(32 * 2**20))
+        yield name
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_study_finishes_although_the_disk_of_a_node_is_full(
+    when: str, undisturbed: Any, nodes: Nodes, workspace: Workspace, disk: Path
+) -> None:
+    nodes.add()
+    nodes.add(disk)
+    filled: list[int] = []
+
+    def watch(state: State) -> None:
+        if not filled and (when == "before" or len(list(workspace.runs.glob("*/checkpoints/index.json"))) == 2):
+            fill(disk)
+            filled.append(len(list(workspace.runs.glob("*/student"))))
+
+    study = sweep(SPACE, workspace, watch=watch)
+    assert filled[0] < 4, "the disk was full while students trained"
+    assert shutil.disk_usage(disk).free == 0
+    assert told(study) == undisturbed
+    assert set(ends(study).values()) == {1}
+
+
 def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
     undisturbed: Any, workspace: Workspace, waiting: Callable[..., Any]
 ) -> None:
@@ -160,6 +197,14 @@ def test_a_study_whose_drivers_node_is_lost_goes_on_elsewhere(
     elsewhere = sweep(SPACE, workspace)
     assert told(elsewhere) == undisturbed
     assert set(ends(elsewhere).values()) == {1}
+
+
+def fill(disk: Path) -> None:
+    """Leave not a byte."""
+    for size in (2**16, 1):
+        with contextlib.suppress(OSError), (disk / f"filling-{size}").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(size))
 
 
 def gap(one: Trained, other: Trained) -> float:

@@ -14,6 +14,7 @@ from selkd.sweeps.director import Director, listed, trials
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
+from selkd.sweeps.places import Places
 from selkd.sweeps.tuning import Clerk
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.training.checkpoints import Checkpoints
@@ -118,7 +119,7 @@ def test_tune_keeps_nothing_that_grows_of_a_trial_that_ended(bench):
     trial = Trial("student", config={"key": key}, stub=True)
     trial.update_last_result({"outcome": "finished", "reason": None, "training_iteration": 1, "time_total_s": 2.0})
     assert trial.metric_analysis and trial.metric_n_steps
-    Clerk(None, one.director, lambda _: None).on_trial_complete(0, [trial], trial)
+    Clerk(None, one.director, Places(set), lambda _: None).on_trial_complete(0, [trial], trial)
     assert not trial.metric_analysis and not trial.metric_n_steps
 
 

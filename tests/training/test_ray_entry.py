@@ -47,5 +47,8 @@ def test_a_cluster_that_nobody_serves_is_told_with_its_address(monkeypatch: pyte
         unserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unserved.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
-        with pytest.raises(UserError, match=f"RAY_ADDRESS: {address} cannot be reached .*unset RAY_ADDRESS"), started(1):
+        with (
+            pytest.raises(UserError, match=f"RAY_ADDRESS: {address} cannot be reached .*unset RAY_ADDRESS"),
+            started(1),
+        ):
             pass

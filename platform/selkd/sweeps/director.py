@@ -180,15 +180,19 @@ class Director:
         if self.state.trials[key].ended:
             self.configs.pop(key, None)
 
+    def again(self, key: str) -> None:
+        """A trial never began, and nothing speaks against it."""
+        self._given.discard(key)
+        self._waiting.append(key)
+
     def lost(self, key: str, reason: str) -> None:
         """A trial ended in a way that trying again may mend: its process died, or its files were out of reach."""
-        self._given.discard(key)
         folder = self.workspace.runs / key
         epoch, _ = TrialRecord(folder).progress
         self.state.apply(self.record.lose(key, reason, epoch, Checkpoints(folder / CHECKPOINTS).reached))
         losses = self.state.trials[key].losses
         if losses <= RETRIES:
-            self._waiting.append(key)
+            self.again(key)
         else:
             self.ended(key, "failed", f"tried {losses} times: {reason}")
 

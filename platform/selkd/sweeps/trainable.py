@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import get_runtime_context, tune
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import Busy, CannotWrite, UserError
 from selkd.sweeps import goals
 from selkd.sweeps.lookout import PACE, Lookout
+from selkd.sweeps.places import NODE
 from selkd.tracking import TrialRecord
 from selkd.training.ending import Moved, Paused, StoppedEarly
 from selkd.training.loop import Epoch
@@ -38,6 +39,7 @@ class StudentTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._training = _Training(config)
+        self._told = False
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._training.end()
@@ -45,6 +47,9 @@ class StudentTrial(tune.Trainable):
         return True
 
     def step(self) -> Result:
+        if not self._told:
+            self._told = True
+            return {NODE: get_runtime_context().get_node_id(), "done": False}
         return self._training.next()
 
     def cleanup(self) -> None:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ray.tune.search import Searcher
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.sweeps.director import Director
+from selkd.sweeps.places import NODE, Places, placement
 from selkd.sweeps.room import all_nodes, needs, room
 from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
@@ -64,12 +66,14 @@ class DirectedSearch(Unsaved, Searcher):
 class DirectedStops(Unsaved, FIFOScheduler):
     """Lets the director hear of milestones; a student that is to stop ends its own training, in good order."""
 
-    def __init__(self, director: Director) -> None:
+    def __init__(self, director: Director, places: Places) -> None:
         super().__init__()
-        self.director = director
+        self.director, self.places = director, places
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if not result["done"]:
+        if NODE in result:
+            self.places.began(result[NODE])
+        elif not result["done"]:
             self.director.reported(trial.config["key"], result["share"], result["value"])
         return TrialScheduler.CONTINUE
 
@@ -77,16 +81,18 @@ class DirectedStops(Unsaved, FIFOScheduler):
 class Clerk(Unsaved, tune.Callback):
     """Tells the director what happened, and whoever watches."""
 
-    def __init__(self, ray: Any, director: Director, changed: Callable[[str | None], None]) -> None:
-        self.ray, self.director, self.changed = ray, director, changed
+    def __init__(self, ray: Any, director: Director, places: Places, changed: Callable[[str | None], None]) -> None:
+        self.ray, self.director, self.places, self.changed = ray, director, places, changed
         self._looked, self._alone_since = 0.0, time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.places.started(trial.config["key"])
         self.director.launched(trial.config["key"])
         self.changed(trial.config["key"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         key, result = trial.config["key"], trial.last_result or {}
+        self.places.ended(key)
         match result.get("outcome"):
             case "finished" | "failed" | "pruned" as status:
                 self.director.ended(key, status, result["reason"])
@@ -100,9 +106,13 @@ class Clerk(Unsaved, tune.Callback):
         self.changed(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.director.lost(trial.config["key"], _last_error(trial))
+        key = trial.config["key"]
+        if self.places.lost(key):
+            self.director.lost(key, _last_error(trial))
+        else:
+            self.director.again(key)
         _forget_averages(trial)
-        self.changed(trial.config["key"])
+        self.changed(key)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._looked > PACE:
@@ -140,6 +150,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
     nodes = all_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]])
     concurrent = room(nodes, base, director.space.concurrent)
     stop = director.record.folder / STOP
+    places = Places(lambda: {node["NodeID"] for node in ray.nodes() if node["Alive"]})
 
     def order(key: str) -> dict[str, Any]:
         config = director.configs[key]
@@ -154,6 +165,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
             "metric": metric,
             "target": director.space.target,
             "stop": str(stop),
+            NODE: places.allowed(key),
         }
 
     for noisy in ("ray.tune", "ray.air"):  # what matters of a failure is in the ledger
@@ -161,10 +173,10 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
     storage = tempfile.mkdtemp(prefix="selkd-tune-")
     try:
         tune.Tuner(
-            tune.with_resources(StudentTrial, _resources(base, nodes)),
+            tune.with_resources(StudentTrial, partial(placement, _resources(base, nodes))),
             tune_config=tune.TuneConfig(
                 search_alg=DirectedSearch(director, order),
-                scheduler=DirectedStops(director),
+                scheduler=DirectedStops(director, places),
                 num_samples=-1,
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,
@@ -174,7 +186,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
                 storage_path=storage,
                 stop=Patience(director),
                 verbose=0,
-                callbacks=[Clerk(ray, director, changed)],
+                callbacks=[Clerk(ray, director, places, changed)],
             ),
         ).fit()
     finally:
