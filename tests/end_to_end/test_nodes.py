@@ -65,7 +65,7 @@ class Nodes:
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 
     def add(self, disk: Path | None = None) -> Any:
-        """A node, with this file system as its own: for Ray's files and sockets, and what processes keep for a while."""
+        """A node, with this file system as its own: for Ray's files and sockets, and what processes keep meanwhile."""
         if disk is None:
             return self.cluster.add_node(num_cpus=1)
         with pytest.MonkeyPatch.context() as patch:

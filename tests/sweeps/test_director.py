@@ -11,10 +11,10 @@ from ray.tune.experiment import Trial
 
 from selkd.config import Workspace
 from selkd.sweeps.director import Director, listed, trials
+from selkd.sweeps.places import Places
 from selkd.sweeps.proposals import Proposer
 from selkd.sweeps.space import SearchSpace
 from selkd.sweeps.state import State
-from selkd.sweeps.places import Places
 from selkd.sweeps.tuning import Clerk
 from selkd.tracking import StudyRecord, TrialRecord
 from selkd.training.checkpoints import Checkpoints
