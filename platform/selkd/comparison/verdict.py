@@ -49,10 +49,13 @@ class Verdict:
         told = [one for one in primary if one.better]
         if baseline is not None:
             better = [one for one in told if one.better != baseline]
-            worse = [one.level for one in told if one.better == baseline]
+            worse = [one for one in told if one.better == baseline]
             rest = [one.level for one in primary if one.better is None]
-            parts = [f"better than {baseline}: {'; '.join(map(self._brief, better[:NAMED]))}"] if better else []
-            parts += [f"worse: {listed(worse)}"] if worse else []
+            parts = [
+                f"{word} than {baseline}: {'; '.join(self._brief(one, baseline) for one in found[:NAMED])}{_and(found)}"
+                for word, found in (("better", better), ("worse", worse))
+                if found
+            ]
             parts += [f"not told apart from it: {listed(rest)}"] if rest else []
             if not told:
                 return f"No difference is shown between {baseline} and any of {listed(rest)} on {what}."
@@ -85,8 +88,7 @@ class Verdict:
             f"{one.group} {self._points(self._signed(one, primary[0]))}{', told' if one.better else ''}"
             for one in inside[:NAMED]
         ]
-        more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
-        return [f"Within groups: {'; '.join(parts)}{more}."]
+        return [f"Within groups: {'; '.join(parts)}{_and(inside)}."]
 
     def _power(self, primary: Sequence[Contrast], matters: float | None) -> list[str]:
         """What would tell the first two levels apart, where they are not."""
@@ -123,9 +125,10 @@ class Verdict:
         """`+1.2 points, 0.4 to 2.0`, seen from `lead`."""
         return ", ".join(filter(None, (self._points(self._toward(one, lead)), self._interval(one, lead))))
 
-    def _brief(self, one: Contrast) -> str:
-        lead = one.better or one.level
-        return f"{lead} ({self._short(one, lead)})"
+    def _brief(self, one: Contrast, baseline: str) -> str:
+        """A level by what lies between it and the baseline."""
+        name = one.against if one.level == baseline else one.level
+        return f"{name} ({self._short(one, name)})"
 
     def _sides(self, one: Contrast) -> tuple[str, str]:
         """The level with the better mean, and the other."""
@@ -158,6 +161,10 @@ class Verdict:
         if not self.metric.share:
             return f"{value:.3g}"
         return counted_points(100 * value)
+
+
+def _and(found: Sequence[Contrast]) -> str:
+    return f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
 
 
 def counted_points(points: float) -> str:

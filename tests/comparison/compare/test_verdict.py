@@ -36,7 +36,7 @@ def test_the_leader_is_told_with_what_it_beats_and_what_it_does_not(records: Mad
 def test_against_a_baseline_better_worse_and_untold_are_listed(records: Made) -> None:
     found = answer(records(runs({"kd": 0.85, "up": 0.90, "down": 0.80, "same": 0.85})), Question(NAME, baseline="kd"))
     assert "better than kd: up (+" in found.verdict
-    assert "worse: down" in found.verdict
+    assert "worse than kd: down (-" in found.verdict
     assert "not told apart from it: same" in found.verdict
 
 
