@@ -11,10 +11,10 @@ import os
 import secrets
 import statistics
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,11 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 losses.append(loss)
                 print(f"known after {loss.known:.1f} s, going on after {loss.going_on:.1f} s", flush=True)
 
-        with nodes(1, 1, 1) as running:
-            thread = threading.Thread(target=disturb, args=(running,))
-            thread.start()
-            study = sweep(space, workspace)
-            thread.join()
+        with nodes(1, 1, 1) as running, ThreadPoolExecutor(1) as beside:  # Ray starts nodes in the main thread alone
+            training = beside.submit(sweep, space, workspace)
+            disturb(running)
+            study = training.result()
         events = StudyRecord(study.folder).ledger.events()
     ends = Counter(e["key"] for e in events if e["event"] == "trial" and e["status"] != "stopped")
     if losses:
@@ -116,6 +115,7 @@ def _lose(running: Any, study: Watched) -> Loss | None:
 
 
 def _until(condition: Callable[[], Any]) -> bool:
+    """Whether it came true in time."""
     until = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > until:

@@ -98,7 +98,7 @@ def build(name: str, *, channels: int, outputs: int, image_size: int, **settings
     checked = check(name, settings)
     try:
         network = find(name).build(name, Interface(channels, outputs, image_size), checked)
-        logits = _try(network, torch.zeros(2, channels, image_size, image_size, device="meta"))
+        logits = _try(network, torch.zeros(2, channels, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
         shape, reason = f"{channels} x {image_size} x {image_size}", str(error).splitlines()[0]
         raise UserError(
@@ -110,6 +110,10 @@ def build(name: str, *, channels: int, outputs: int, image_size: int, **settings
 
 @torch.no_grad()
 def _try(network: nn.Module, images: Tensor) -> Tensor:
-    """What the network would answer, by shapes alone: no arithmetic, no statistics touched, no random draws."""
-    state = {key: value.to("meta") for key, value in network.state_dict().items()}
-    return torch.func.functional_call(network, state, images)
+    """What the network answers; neither its statistics nor the state of randomness is touched.
+
+    By shapes alone, on the meta device, it would take seconds: for the first network, torch imports its compiler.
+    """
+    buffers = {name: values.clone() for name, values in network.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        return torch.func.functional_call(network, buffers, images)

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 PACE = 2.0
 LONGEST_WAIT = 60.0
+HEAD_START = 2.0
+"""Seconds before the first delivery: importing MLflow's client would hold up whatever is about to begin."""
 
 
 class Courier:
@@ -54,6 +56,7 @@ class Courier:
         wait = PACE
         warned = False
         closing = False
+        self._closing.wait(HEAD_START)
         while not closing:
             self._poked.wait()
             self._poked.clear()

@@ -1,13 +1,15 @@
 """The record of one trial: its ledger, and the files beside it."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import yaml
 
 from selkd.files import checksum, write_bytes
 from selkd.tracking.ledger import Event, Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEDGER = "ledger.jsonl"
 CONFIG = "config.yaml"
@@ -96,8 +98,10 @@ class TrialRecord:
             last = event["time"] if began else 0
         return (total + last - began) / 1000
 
-    def history(self) -> pd.DataFrame:
+    def history(self) -> "pd.DataFrame":
         """Metrics by step: a row a step, a column a name."""
+        import pandas as pd  # half a second, which whoever only writes records need not wait for
+
         rows: dict[int, dict[str, float]] = {}
         for event in self._of("log"):
             rows.setdefault(event["step"], {}).update({k: float(v) for k, v in event["metrics"].items()})

@@ -1,9 +1,8 @@
 """A finished student as a folder: weights, and a card that says how to rebuild and read them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 from pydantic import FiniteFloat
 from torch import Tensor
 
@@ -12,6 +11,9 @@ from selkd.files import checksum, write_json
 from selkd.models.card import CARD, WEIGHTS, NetworkCard, read_card, rebuild
 from selkd.models.classifier import Classifier
 from selkd.models.weights import write_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REMEDY = "Restore the file, or train the student again."
 
@@ -47,8 +49,10 @@ def columns(card: StudentCard) -> dict[str, str]:
     return {"category": "string", "rejected": "boolean"} | {f"p/{name}": "float" for name in card.outputs}
 
 
-def answers(card: StudentCard, answer: Tensor, probabilities: Tensor) -> pd.DataFrame:
+def answers(card: StudentCard, answer: Tensor, probabilities: Tensor) -> "pd.DataFrame":
     """Answers [B] and probabilities [B, o] as a row an image."""
+    import pandas as pd
+
     names = (*card.categories, NOT_SELECTED)
     chosen = {"category": [names[k] for k in answer.tolist()], "rejected": (answer == len(card.categories)).numpy()}
     return pd.DataFrame(

@@ -1,6 +1,6 @@
 """What is kept of a finished student: its scores, its answers, figures, and the student itself."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from selkd.files import writing
 from selkd.models.classifier import Classifier
@@ -9,6 +9,9 @@ from selkd.tracking import TrialRecord, save_student
 from selkd.training.evaluation import Scored, costs, probe, scored, scored_teacher
 from selkd.training.selected import write_selection
 from selkd.training.setup import Setup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def conclude(setup: Setup, student: Classifier, record: TrialRecord, figures: bool) -> None:
@@ -27,7 +30,7 @@ def _write(
     record: TrialRecord,
     validation: Scored,
     test: Scored,
-    probed: pd.DataFrame,
+    probed: "pd.DataFrame",
     threshold: float | None,
     figures: bool,
 ) -> None:

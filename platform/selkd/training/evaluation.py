@@ -1,9 +1,9 @@
 """What a finished student is asked: validation first, then the test split, once."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from torch import Tensor, nn
 
 from selkd.data import Part, TaskView
@@ -11,6 +11,9 @@ from selkd.models import cost
 from selkd.training import metrics
 from selkd.training.loop import predict
 from selkd.training.setup import Setup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORES = {"closed": "accuracy", "open": "balanced"}
 """The metric that chooses the best epoch, by mode."""
@@ -37,8 +40,10 @@ class Scored:
     def confusion(self) -> np.ndarray:
         return np.asarray(metrics.confusion(self.logits.argmax(1), self.labels, self.task.outputs))
 
-    def frame(self, taught: "Scored | None" = None) -> pd.DataFrame:
+    def frame(self, taught: "Scored | None" = None) -> "pd.DataFrame":
         """One line a row: its number, its label, the answer, that of the teacher on the same rows, and the logits."""
+        import pandas as pd
+
         names = np.asarray(self.task.output_names, dtype=object)
         teacher = {} if taught is None else {"teacher": names[taught.logits.argmax(1).numpy()]}
         logits = {f"score/{name}": column for name, column in zip(names, self.logits.double().numpy().T, strict=True)}
@@ -67,8 +72,10 @@ def scored_teacher(setup: Setup, name: str) -> Scored:
     return Scored(setup.taught(name)[kept], setup.task.labels(part.labels[kept]), part.ids[kept], setup.task)
 
 
-def probe(setup: Setup, model: nn.Module, rows: int = 128) -> pd.DataFrame:
+def probe(setup: Setup, model: nn.Module, rows: int = 128) -> "pd.DataFrame":
     """Scores of student and teacher on one fixed batch: the first validation rows, the same for every student."""
+    import pandas as pd
+
     part = setup.splits.validation
     batch = Part(part.rows, part.index[:rows])
     logits = predict(model, batch, setup.device, setup.dtype, setup.workers)

@@ -6,15 +6,17 @@ absolute differences of their probabilities, from 0 to 1. Where rows were spoile
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from selkd.data.faults import KINDS
 from selkd.training.workers import Workers
 from selkd.weighting import Moment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GAPS, BINS = 5, 20
 LARGE = 2  # gaps from this group on, 0.4, are large
@@ -112,8 +114,10 @@ class Ratios:
         having = {kind: [one for one in SPOILT if one >> bit & 1] for bit, kind in enumerate(KINDS)}
         return found | {"sound": ([0],)} | {f"faulty/{kind}": (spoilt,) for kind, spoilt in having.items()}
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """Rows by epoch, teacher, least gap and least ratio of their bin; and by fault, where there are any."""
+        import pandas as pd
+
         found = self.counts.nonzero()
         epoch, spoilt, teacher, gap, ratio = found.unbind(1)
         table = pd.DataFrame(

@@ -4,15 +4,17 @@ Shapes: n training rows of the task, o outputs of the student.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from selkd.data import draws
 from selkd.selection import RowEvidence, SamplePolicy
 from selkd.selection.samples.budget import systematic
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Rounds:
@@ -78,8 +80,10 @@ class Rounds:
         """What the student's training took, in rows: gradients, and forward passes for scoring."""
         return {"cost/row_gradients": float(self.used.sum()), "cost/rows_scored": float(self.scored)}
 
-    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+    def frame(self, names: Sequence[str]) -> "pd.DataFrame":
         """How often each training row of the task was used; `names` are those of the outputs."""
+        import pandas as pd
+
         labels = [names[label] for label in self.evidence.labels.tolist()]
         return pd.DataFrame({"row": self.evidence.ids.numpy(), "label": labels, "used": self.used.numpy()})
 

@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 
 from selkd.config import RunConfig, Workspace
@@ -25,6 +24,9 @@ from selkd.training.loop import Epoch, Loop
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DELIVERY_PATIENCE = 5.0
 LOCK = ".lock"
 
@@ -37,7 +39,7 @@ class Trained:
     folder: Path
     config: RunConfig
     metrics: dict[str, float]
-    history: pd.DataFrame
+    history: "pd.DataFrame"
     delivered: bool
 
     @property

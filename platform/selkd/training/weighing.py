@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -15,6 +14,9 @@ from selkd.training.batches import Batch
 from selkd.training.ratios import Ratios
 from selkd.training.workers import Workers
 from selkd.weighting import Moment, Weighting
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Weighing:
         """Go on with the epoch that a checkpoint was taken in."""
         self.ratios.reopen(noted, device)
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """How the ratios of every epoch were spread."""
         return self.ratios.frame()
 
