@@ -113,6 +113,14 @@ def test_a_cost_that_no_measured_candidate_keeps_to_is_noted(look: Any, most: fl
     assert any("measured candidates keeps cost/multiply_adds" in note for note in found.notes) == noted
 
 
+@pytest.mark.parametrize(("seeds", "noted"), [(5, True), (6, False)])
+def test_looks_at_which_nothing_can_be_told_are_noted(look: Any, seeds: int, noted: bool) -> None:
+    """Two to the power of 1 - n is the smallest p-value of n pairs."""
+    comparison = {"by": "student.width", "looks": [seeds]}
+    found = look(comparison=comparison, budget={"candidates": 12, "seeds": seeds})
+    assert any(f"at {seeds} seeds no p-value is small enough" in note for note in found.notes) == noted
+
+
 def test_a_warm_start_from_no_study_is_refused(look: Any) -> None:
     with pytest.raises(UserError, match="no study 'earlier'"):
         look(warm_start="earlier")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from selkd.comparison.statistics import LookPlan
+from selkd.comparison.words import counted, listed
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models import cost
@@ -68,7 +70,7 @@ def preview(space: SearchSpace, workspace: Workspace | None = None) -> Preview:
     refuse_missing(space, workspace)
     proposer = proposer_of(space, workspace)
     drawn = [found for number in range(SAMPLED) if (found := proposer.propose(number)) is not None]
-    notes = list(_without_controls(space))
+    notes = [*_without_controls(space), *_hopeless(space)]
     measured = _measured(space, drawn, workspace, notes)
     notes += _kept_by_none(space, measured)
     seconds = sum(one.seconds for one in measured) / len(measured)
@@ -98,6 +100,22 @@ def _without_controls(space: SearchSpace) -> Iterator[str]:
         if len(policies) > 1 and not policies & {*CONTROLS}:
             controls = " and ".join(CONTROLS)
             yield f"{key}: no policy is a control. Add {controls}, at the same keep, to see what any is worth."
+
+
+def _hopeless(space: SearchSpace) -> Iterator[str]:
+    """Looks after so few seeds that nothing can be told, whatever is seen."""
+    plan = space.comparison
+    if plan is None or not plan.looks:
+        return
+    searched = [space.search[key].values() or () for key in plan.by.split("+") if key in space.search]
+    levels = max(map(len, searched), default=2)
+    contrasts = max(1, levels - 1 if plan.baseline else levels * (levels - 1) // 2)
+    looks = LookPlan(tuple(plan.looks), plan.alpha / contrasts, plan.spending).hopeless()
+    if looks:
+        yield (
+            f"comparison.looks: at {listed([str(look) for look in looks])} seeds no p-value is small enough to tell "
+            f"any of {counted(contrasts, 'contrast')}. Look later, or compare fewer levels."
+        )
 
 
 def _measured(space: SearchSpace, drawn: list[Parameters], workspace: Workspace, notes: list[str]) -> list[Measured]:
