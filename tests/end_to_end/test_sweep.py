@@ -78,6 +78,16 @@ def test_every_trial_is_in_mlflow_once_with_its_place_in_the_study(ray, workspac
     assert len(client.get_metric_history(own.info.run_id, "candidate/validation/balanced")) == 2
 
 
+def test_ray_does_not_start_for_a_study_that_is_finished(ray, workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    finished = sweep(space(budget={"candidates": 1}), workspace)
+    monkeypatch.setattr("selkd.sweeps.run.started", None)
+    again = sweep(space(budget={"candidates": 1}), workspace)
+    assert again.status == "finished"
+    assert again.table().equals(finished.table())
+    with pytest.raises(TypeError):
+        sweep(space(budget={"candidates": 2}), workspace)
+
+
 def test_the_teacher_is_asked_once_for_all_students(ray, workspace: Workspace, tmp_path: Path):
     """When the evidence is there, no trial needs the teacher's weights: they may be gone."""
     assert sweep(space(budget={"candidates": 1}), workspace).status == "finished"

@@ -102,6 +102,14 @@ def test_equal_candidates_share_their_trials(bench):
     assert len(study.state.trials) == 2
 
 
+def test_asking_whether_anything_is_left_takes_nothing(bench):
+    one, other = bench(), bench("b")
+    assert one.director.wants and one.director.wants
+    assert not one.director.busy
+    assert one.run() == other.run()
+    assert not one.director.wants
+
+
 def test_configurations_are_kept_only_while_they_are_needed(bench):
     one = bench(search={"objective.name": {"choice": ["cross-entropy", "kd"]}}, sampler="grid", budget={"seeds": 2})
     one.run(trials=1)

@@ -75,6 +75,15 @@ class Director:
         return None
 
     @property
+    def wants(self) -> bool:
+        """Whether a trial is left to train."""
+        if (trial := self.next()) is None:
+            return False
+        self._given.discard(trial.key)
+        self._waiting.appendleft(trial.key)
+        return True
+
+    @property
     def busy(self) -> bool:
         """Whether trials are being trained, so that more may come."""
         return bool(self._given)

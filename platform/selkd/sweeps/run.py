@@ -110,14 +110,9 @@ def _train(
         watch(state)
 
     try:
-        workers = RunConfig.of(space.base).workers
-        with (
-            _interrupts(director),
-            started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray,
-        ):
-            from selkd.sweeps.tuning import tune_study
-
-            tune_study(ray, director, workspace, changed)
+        with _interrupts(director):
+            if director.wants:  # else there is nothing that Ray should start for
+                _tune(director, workspace, changed)
     except KeyboardInterrupt:
         director.ending = director.ending or "interrupted"
     except BaseException as error:
@@ -132,6 +127,14 @@ def _train(
         watch(state)
         if not courier.close(DELIVERY_PATIENCE):
             log.warning("%s: not everything reached MLflow yet; `selkd sync` delivers it", space.name)
+
+
+def _tune(director: Director, workspace: Workspace, changed: Callable[[str | None], None]) -> None:
+    workers = RunConfig.of(director.space.base).workers
+    with started(workers.count, workers.cpus, dashboard=workers.count > 1) as ray:
+        from selkd.sweeps.tuning import tune_study
+
+        tune_study(ray, director, workspace, changed)
 
 
 def settle(state: State, record: StudyRecord, workspace: Workspace) -> list[str]:
