@@ -50,4 +50,4 @@ class Places:
 def placement(need: Mapping[str, float], order: Mapping[str, Any]) -> PlacementGroupFactory:
     """What a trial holds, on the nodes that its order names."""
     where = {"bundle_label_selector": [{LABEL: f"in({','.join(order[NODE])})"}]} if order[NODE] else {}
-    return PlacementGroupFactory([dict(need)], **where)
+    return PlacementGroupFactory([dict(need)], "PACK", **where)
