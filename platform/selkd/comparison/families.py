@@ -40,9 +40,11 @@ def at_look(
     held = [*looks.judged(whole, contrasts, plan, look), *looks.judged(inside, contrasts, plan, look)]
     limits = [f"{looks.bar(plan, look, _paired(each)):.2g}" for each in (whole, inside) if each]
     each = " (over all groups, and within)" if len(limits) > 1 else ""
+    alpha = f"{plan.question.alpha:g}"
+    spends = f"look {look} of {len(plan.looks)}, which may spend a part of {alpha} ({plan.spending})"
     said = (
-        f"This is look {look} of {len(plan.looks)}, which may spend a part of {plan.question.alpha:g} "
-        f"({plan.spending}): the smallest p has to be {' and '.join(limits)} at most{each}, before correction"
+        f"This is {spends if len(plan.looks) > 1 else f'the only look, which may spend {alpha}'}: the smallest p has "
+        f"to be {' and '.join(limits)} at most{each}, before correction"
     )
     least = [one.smallest for one in whole if one.smallest is not None]
     if least and min(least) > looks.bar(plan, look, _paired(whole)):

@@ -361,7 +361,7 @@ def test_words_for_ratios_are_the_means_of_the_last_epoch(compared):
     assert "tgeo right 0.56, wrong 0.15." in found.alt
     kinds = [axes for axes in found.figure.axes if axes.get_title()]
     assert [axes.get_title() for axes in kinds] == [
-        "right, small gap", "right, large gap", "wrong, small gap", "wrong, large gap",
+        "right,\nsmall gap", "right,\nlarge gap", "wrong,\nsmall gap", "wrong,\nlarge gap",
     ]  # fmt: skip
     assert [len(axes.images) for axes in kinds] == [1, 1, 0, 1]
     heat = kinds[0].images[0].get_array()

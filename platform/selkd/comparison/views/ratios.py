@@ -70,7 +70,7 @@ def draw(comparison: Comparison, numbers: Frame) -> Drawn:
         mine = shown.where(numbers, level=level)
         for axes, (name, kind) in zip(row, (_by_gap(mine) | _by_fault(mine, faults)).items(), strict=True):
             image = _heat(axes, kind, last) or image
-            style.label(axes, title=name if level == levels[0] else None)
+            style.label(axes, title=name.replace(", ", ",\n") if level == levels[0] else None)
         style.label(row[0], y="\n".join(wrap(style.name(level, 2 * LINE), LINE)))
     for axes in grid[-1]:
         style.label(axes, x="epoch")
