@@ -22,6 +22,8 @@ import json, os, sys
 given = "" if sys.stdin.isatty() or "-" not in sys.argv else sys.stdin.read()
 with open({log!r}, "a") as log:
     log.write(json.dumps([sys.argv[1:], given]) + "\\n")
+if any("uid" in argument for argument in sys.argv):
+    print("the-uid")
 """
 
 

@@ -72,9 +72,10 @@ def test_files_that_the_command_names_go_to_the_pods(
     seen = {f"{mount['mountPath']}/{item['path']}": files["data"][item["key"]] for item in volume["configMap"]["items"]}
     assert seen == {"/etc/selkd/spaces/small.yaml": SPACE}
 
-    submission.record.stopping()
-    submission.place.stop(submission.id)
-    assert ["delete", "rayjob,configmap", submission.id] in [arguments[1:4] for arguments, _ in given(kubectl)]
+    [patch] = [arguments for arguments, _ in given(kubectl) if "patch" in arguments]
+    assert patch[1:4] == ["patch", "configmap", submission.id]
+    [owner] = json.loads(patch[-1].removeprefix("--patch="))["metadata"]["ownerReferences"]
+    assert owner == {"apiVersion": "ray.io/v1", "kind": "RayJob", "name": submission.id, "uid": "the-uid"}
     (tree / "spaces" / "small.yaml").write_text(SPACE + "#\n")
     assert submit(made, workspace).id != submission.id, "with another content it is another job"
 

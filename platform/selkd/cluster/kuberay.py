@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from selkd.cluster.job import Job
-from selkd.cluster.manifests import render
+from selkd.cluster.manifests import API, render
 from selkd.cluster.room import Node, refuse_without_room
 from selkd.cluster.settings import UNITS, Kubernetes
 from selkd.cluster.states import State, Status
@@ -18,6 +18,8 @@ from selkd.errors import UserError
 from selkd.files import write_bytes
 
 MANIFEST = "manifest.yaml"
+FILES = "kind: ConfigMap\n"
+"""What a manifest has that brings files along."""
 PATIENCE = 60.0
 ENDS: dict[str, Status] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "STOPPED": "stopped"}
 ABSENT = ("NotFound", "not found")
@@ -48,6 +50,15 @@ class KubeRay:
         write_bytes(self.workspace.jobs / id / MANIFEST, manifest.encode())
         if self._here:
             self._kubectl("apply", "-f", "-", given=manifest)
+            if FILES in manifest:
+                self._own(id)
+
+    def _own(self, id: str) -> None:
+        """Whoever deletes the job deletes its files with it; without the right to say so, they stay and do no harm."""
+        uid = self._run("get", "rayjob", id, "--output=jsonpath={.metadata.uid}").stdout.strip()
+        owner = {"apiVersion": API, "kind": "RayJob", "name": id, "uid": uid}
+        patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
+        self._run("patch", "configmap", id, "--type=merge", f"--patch={patch}")
 
     def state(self, id: str) -> State:
         if not self._here:
@@ -67,9 +78,7 @@ class KubeRay:
 
     def stop(self, id: str) -> None:
         """The pods are told to end, and have their grace."""
-        path = self.workspace.jobs / id / MANIFEST
-        kinds = "rayjob,configmap" if path.is_file() and "kind: ConfigMap\n" in path.read_text() else "rayjob"
-        self._kubectl("delete", kinds, id, "--ignore-not-found", "--wait=false")
+        self._kubectl("delete", "rayjob", id, "--ignore-not-found", "--wait=false")
 
     @property
     def _here(self) -> bool:
