@@ -22,8 +22,10 @@ import json, os, sys
 given = "" if sys.stdin.isatty() or "-" not in sys.argv else sys.stdin.read()
 with open({log!r}, "a") as log:
     log.write(json.dumps([sys.argv[1:], given]) + "\\n")
-if any("uid" in argument for argument in sys.argv):
+if "--output=jsonpath={{.metadata.uid}}" in sys.argv and "rayjob" in sys.argv:
     print("the-uid")
+if "refused" in os.environ.get("PATCHES", "") and "patch" in sys.argv:
+    sys.exit("forbidden")
 """
 
 

@@ -76,6 +76,10 @@ def test_files_that_the_command_names_go_to_the_pods(
     assert patch[1:4] == ["patch", "configmap", submission.id]
     [owner] = json.loads(patch[-1].removeprefix("--patch="))["metadata"]["ownerReferences"]
     assert owner == {"apiVersion": "ray.io/v1", "kind": "RayJob", "name": submission.id, "uid": "the-uid"}
+
+    submission.record.stopping()
+    submission.place.stop(submission.id)
+    assert ["delete", "rayjob,configmap", submission.id] in [arguments[1:4] for arguments, _ in given(kubectl)]
     (tree / "spaces" / "small.yaml").write_text(SPACE + "#\n")
     assert submit(made, workspace).id != submission.id, "with another content it is another job"
 

@@ -147,6 +147,10 @@ def test_what_is_left_at_its_default_may_come_later_without_new_keys() -> None:
     assert key == "student-95267360e0"
     assert RunConfig.model_validate({"semantics": {"source": "names", "characters": 3}}).key == key
     assert RunConfig.model_validate({"semantics": "zero-one"}).key != key
+    crossing = {"teacher": "t", "objective": {"name": "transport"}}
+    assert RunConfig.model_validate(crossing).key == "student-4e69f493f5"
+    crossing["objective"] = {"name": "transport", "likeliest": 50}
+    assert RunConfig.model_validate(crossing).key != "student-4e69f493f5"
 
 
 def test_students_from_before_faults_outer_rows_and_weightings_keep_their_keys() -> None:

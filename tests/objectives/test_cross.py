@@ -243,7 +243,7 @@ def test_a_teacher_of_many_categories_is_heard_on_the_likeliest_of_the_batch(
     torch.testing.assert_close(term(objective, student, teacher), expected)
     term(objective, student, teacher)
     [said] = caplog.messages
-    assert f"{1 - float(teacher.softmax(1).mean(0)[kept].sum()):.2g} of its answers" in said
+    assert f"{1 - float(teacher.softmax(1).mean(0)[kept].sum()):.2g} of what one says of its {K1}" in said
 
 
 def test_workers_hear_a_teacher_of_many_categories_on_the_same_ones() -> None:
@@ -251,8 +251,15 @@ def test_workers_hear_a_teacher_of_many_categories_on_the_same_ones() -> None:
     objective = make("transport", (plain(cost),), likeliest=2)
     whole = term(objective, student, teacher)
     everybody = probabilities(teacher, 1.0)
-    for first, count in ((0, 4), (4, 2)):
+    asked: list[int] = []
+
+    def gather(rows: Tensor) -> Tensor:
+        asked.append(len(rows))
+        return everybody
+
+    for first, count in ((0, 4), (4, 2), (6, 0)):
         rows = slice(first, first + count)
         targets = F.one_hot(torch.arange(B) % O, O).to(F64)
-        view = View(student[rows], targets[rows], teacher[rows], B, first, gather=lambda _: everybody)
+        view = View(student[rows], targets[rows], teacher[rows], B, first, gather)
         torch.testing.assert_close(objective.terms(view)["teacher"], whole[rows])
+    assert asked == [4, 2, 0], "who has no row in a batch takes part, or the others wait for ever"

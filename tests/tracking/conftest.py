@@ -114,6 +114,12 @@ def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's training is over before a courier would begin."""
+    monkeypatch.setattr("selkd.tracking.courier.HEAD_START", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

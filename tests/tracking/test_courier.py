@@ -122,6 +122,16 @@ def test_a_slow_server_is_waited_for_as_long_as_records_arrive(trial, uri, monke
     assert [missing(record.folder, uri, "tests") for record in records] == [0] * 5
 
 
+def test_what_begins_has_a_head_start_and_what_ends_is_delivered_at_once(trial, uri, monkeypatch):
+    monkeypatch.setattr(courier_module, "HEAD_START", 600.0)
+    record = trial()
+    courier = Courier(uri, "tests")
+    train(record, courier, range(1, 10))
+    assert missing(record.folder, uri, "tests") == len(record.ledger.events())
+    assert courier.close(ENOUGH)
+    assert steps_in(uri) == list(range(1, 10))
+
+
 def test_training_never_waits_for_a_server_that_does_not_answer(trial, silent, released, caplog):
     """The loop ends while the server still holds the first request."""
     record = trial()

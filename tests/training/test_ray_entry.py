@@ -9,6 +9,7 @@ import pytest
 
 from selkd.errors import UserError
 from selkd.tracking import TrialRecord
+from selkd.training import ray_entry
 from selkd.training.ending import Moved, Paused, StoppedEarly, obey
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import EXPECTED, _progress, started
@@ -47,6 +48,7 @@ def test_a_cluster_that_nobody_serves_is_told_with_its_address(monkeypatch: pyte
         unserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unserved.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setattr(ray_entry, "PATIENCE", 1.0)
         with (
             pytest.raises(UserError, match=f"RAY_ADDRESS: {address} cannot be reached .*unset RAY_ADDRESS"),
             started(1),

@@ -1,5 +1,6 @@
 """Jobs on Kubernetes: manifests for the KubeRay operator, applied by kubectl where it is there."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -54,11 +55,12 @@ class KubeRay:
                 self._own(id)
 
     def _own(self, id: str) -> None:
-        """Whoever deletes the job deletes its files with it; without the right to say so, they stay and do no harm."""
-        uid = self._run("get", "rayjob", id, "--output=jsonpath={.metadata.uid}").stdout.strip()
-        owner = {"apiVersion": API, "kind": "RayJob", "name": id, "uid": uid}
-        patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
-        self._run("patch", "configmap", id, "--type=merge", f"--patch={patch}")
+        """Whoever deletes the job deletes its files with it. Without the right to say so they stay, and do no harm."""
+        with contextlib.suppress(UserError):
+            uid = self._kubectl("get", "rayjob", id, "--output=jsonpath={.metadata.uid}").strip()
+            owner = {"apiVersion": API, "kind": "RayJob", "name": id, "uid": uid}
+            patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
+            self._kubectl("patch", "configmap", id, "--type=merge", f"--patch={patch}")
 
     def state(self, id: str) -> State:
         if not self._here:
@@ -78,7 +80,9 @@ class KubeRay:
 
     def stop(self, id: str) -> None:
         """The pods are told to end, and have their grace."""
-        self._kubectl("delete", "rayjob", id, "--ignore-not-found", "--wait=false")
+        path = self.workspace.jobs / id / MANIFEST
+        kinds = "rayjob,configmap" if path.is_file() and FILES in path.read_text() else "rayjob"
+        self._kubectl("delete", kinds, id, "--ignore-not-found", "--wait=false")
 
     @property
     def _here(self) -> bool:

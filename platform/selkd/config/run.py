@@ -23,7 +23,7 @@ from selkd.weighting import WEIGHTINGS
 
 SAID_IF_CHANGED = (
     *("start", "data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),
-    "training.validate_every",
+    *("training.validate_every", "objective.likeliest"),
 )
 """What a trial's key tells of only where it is not at its default."""
 
@@ -335,11 +335,11 @@ class RunConfig(Settings):
     def key(self) -> str:
         """The trial's key: equal for equal configurations, whatever the number of workers and the experiment."""
         decides = self.model_dump(mode="json", exclude={"experiment": True, "workers": True})
-        plain = RunConfig().model_dump(mode="json")
+        plain = RunConfig().model_dump(mode="json") | {"objective": type(self.objective)().model_dump(mode="json")}
         for group in SAID_IF_CHANGED:
             *above, name = group.split(".")
             mine, default = (reduce(getitem, above, tree) for tree in (decides, plain))
-            if mine[name] == default[name]:
+            if name in mine and mine[name] == default[name]:
                 del mine[name]
         return f"{self.name}-{fingerprint(decides)[:10]}"
 

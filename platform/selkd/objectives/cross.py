@@ -66,17 +66,19 @@ class Cross(Objective):
     def teacher_term(self, view: View) -> Tensor:
         scores = self.teacher_scores(view)
         student = view.student.to(scores.dtype)
+        own = scores.detach().split([len(found.cost) for found in self.context.links], 1)
+        heard = [self.heard(*each, view) for each in zip(own, self._links(student), strict=True)]
         if not len(student):
             return 0 * student.sum(1)  # a worker without rows in this batch
-        own = scores.detach().split([len(found.cost) for found in self.context.links], 1)
-        terms = [
-            found.share * self.distance(teacher, student, found, view)
-            for teacher, found in zip(own, self._links(student), strict=True)
-        ]
+        terms = [found.share * self.distance(teacher, student, found) for teacher, found in heard]
         return torch.stack(terms).sum(0)
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
-        """From one teacher's scores [b, K1] to the student's [b, o]: a loss a row; `view` reaches the other rows."""
+    def heard(self, teacher: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
+        """What of one teacher's scores [b, K1] is listened to. All workers take part, also those without rows."""
+        return teacher, found
+
+    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
+        """From one teacher's scores [b, K1] to the student's [b, o]: a loss a row."""
         raise NotImplementedError
 
     def _links(self, like: Tensor) -> Iterator[Link]:
@@ -138,12 +140,10 @@ class Reuse(Cross):
             return super().omitted
         return {**super().omitted, "not below zero": "the entropy of the plan is subtracted"}
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
-        settings, p = self.settings, probabilities(teacher, self.settings.teacher_temperature)
-        if p.shape[1] > settings.likeliest:
-            p, found = self._narrowed(p, found, view)
+    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
+        settings = self.settings
         return transport_distance(
-            p,
+            probabilities(teacher, settings.teacher_temperature),
             probabilities(student, settings.student_temperature),
             found.cost,
             settings.epsilon,
@@ -153,20 +153,21 @@ class Reuse(Cross):
             max_iterations=settings.max_iterations,
         )
 
-    def _narrowed(self, p: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
-        """The answers [b, n] in the categories that all rows of the batch together find likeliest, renormalised."""
-        mean = view.gather(p).mean(0)
+    def heard(self, teacher: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
+        """Of very many categories those that all rows of the batch together find likeliest."""
+        if len(found.cost) <= self.settings.likeliest:
+            return teacher, found
+        mean = view.gather(probabilities(teacher, self.settings.teacher_temperature)).mean(0)
         kept = mean.topk(self.settings.likeliest).indices.sort().values
-        if not self.told:
+        if not self.told and view.first == 0:
             self.told = True
             log.warning(
-                "a teacher knows %d categories and is heard on the %d likeliest of each batch (objective.likeliest): "
-                "%.2g of its answers in the first batch is elsewhere, and is left out",
-                len(mean), len(kept), 1 - float(mean[kept].sum()),
+                "teachers that know more than %d categories are heard on the likeliest of each batch "
+                "(objective.likeliest): %.2g of what one says of its %d is left out in the first batch",
+                len(kept), 1 - float(mean[kept].sum()), len(mean),
             )  # fmt: skip
         within = None if found.theirs is None else found.theirs[kept][:, kept]
-        p = p[:, kept]
-        return p / p.sum(1, keepdim=True), replace(found, cost=found.cost[kept], same=found.same[kept], theirs=within)
+        return teacher[:, kept], replace(found, cost=found.cost[kept], same=found.same[kept], theirs=within)
 
 
 @register
@@ -177,7 +178,7 @@ class Mapped(Cross):
     Settings = EntropicSettings
     settings: EntropicSettings
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
+    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
         p = probabilities(teacher, self.settings.teacher_temperature)
         log_q = F.log_softmax(student / self.settings.student_temperature, dim=1)
         return kl(mapped(p, found.cost, self.settings.epsilon).log(), log_q)
@@ -202,7 +203,7 @@ class SharedKD(Cross):
     Settings = SharedSettings
     settings: SharedSettings
 
-    def distance(self, teacher: Tensor, student: Tensor, found: Link, view: View) -> Tensor:
+    def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
         tau, rows = self.settings.temperature, found.same.any(1)
         columns = found.same.any(0)
         if not columns.any():

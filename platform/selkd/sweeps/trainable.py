@@ -43,7 +43,7 @@ class StudentTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._training.end()
-        self._training = _Training(new_config)
+        self._training, self._told = _Training(new_config), False
         return True
 
     def step(self) -> Result:

@@ -16,11 +16,13 @@ from ray.tune.search import Searcher
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.sweeps.director import Director
-from selkd.sweeps.places import NODE, Places, placement
+from selkd.sweeps.places import NODE, SHUNNED, Places, placement
 from selkd.sweeps.room import all_nodes, needs, room
 from selkd.sweeps.studies import STOP
 from selkd.sweeps.trainable import StudentTrial
 from selkd.training.ray_entry import Resources
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 30.0
 """Seconds that students have to save where they are when a study is stopped."""
@@ -72,7 +74,7 @@ class DirectedStops(Unsaved, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if NODE in result:
-            self.places.began(result[NODE])
+            self.places.began(trial.config["key"], result[NODE])
         elif not result["done"]:
             self.director.reported(trial.config["key"], result["share"], result["value"])
         return TrialScheduler.CONTINUE
@@ -106,10 +108,11 @@ class Clerk(Unsaved, tune.Callback):
         self.changed(key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        key = trial.config["key"]
+        key, reason = trial.config["key"], _last_error(trial)
         if self.places.lost(key):
-            self.director.lost(key, _last_error(trial))
+            self.director.lost(key, reason)
         else:
+            log.warning("%s: its process did not start, and is started again (%s)", key, reason)
             self.director.again(key)
         _forget_averages(trial)
         self.changed(key)
@@ -122,10 +125,12 @@ class Clerk(Unsaved, tune.Callback):
 
     def _see_that_ray_lives(self) -> None:
         """Without a node Tune would wait for ever."""
-        if any(node["Alive"] for node in self.ray.nodes()):
+        alive = any(node["Alive"] for node in self.ray.nodes())
+        if alive and not self.places.nowhere:
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > LONELY:
-            raise ClusterLost("Ray's cluster has no node any more. Nothing is lost: the same command goes on.")
+            what = "no node on which processes start" if alive else "no node"
+            raise ClusterLost(f"Ray's cluster has {what} any more. Nothing is lost: the same command goes on.")
 
 
 class Patience(Unsaved, tune.Stopper):
@@ -165,7 +170,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
             "metric": metric,
             "target": director.space.target,
             "stop": str(stop),
-            NODE: places.allowed(key),
+            SHUNNED: places.shunned(key),
         }
 
     for noisy in ("ray.tune", "ray.air"):  # what matters of a failure is in the ledger

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 from selkd.errors import UserError
@@ -29,6 +30,7 @@ class Courier:
         self._due: dict[Path, None] = {}
         self._poked = threading.Event()
         self._closing = threading.Event()
+        self._ready = threading.Event()
         self._arrived = time.monotonic()
         self._thread = threading.Thread(target=self._work, name=f"courier of {experiment}", daemon=True)
         self._thread.start()
@@ -45,9 +47,10 @@ class Courier:
 
     def close(self, timeout: float) -> bool:
         """Try once more, until no record arrived for `timeout` seconds; whether everything is delivered."""
-        self._arrived = time.monotonic()
         self._closing.set()
         self._poked.set()
+        self._ready.wait()
+        self._arrived = time.monotonic()
         while self._thread.is_alive() and (left := self._arrived + timeout - time.monotonic()) > 0:
             self._thread.join(left)
         return not self._thread.is_alive() and not self._due
@@ -57,6 +60,10 @@ class Courier:
         warned = False
         closing = False
         self._closing.wait(HEAD_START)
+        try:
+            import_module("mlflow")
+        finally:
+            self._ready.set()
         while not closing:
             self._poked.wait()
             self._poked.clear()

@@ -44,6 +44,7 @@ ENVIRONMENT = {
 }
 PATIENCE = 10.0
 """Seconds in which a killed process must be gone."""
+PACE = 0.5
 SERVED = re.compile(r"([^/]+):(\d+)")
 """An address that tells its host and port, neither `auto` nor a client's."""
 EXPECTED = {**KINDS, "cannot write": CannotWrite, "refused": UserError}
@@ -71,8 +72,8 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
     if dashboard and address == LOCAL:
         size["dashboard_port"] = port = _free_port()
         os.environ["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"  # for all processes of this cluster
-    _start(ray, address, size if address == LOCAL else {})
     try:
+        _start(ray, address, size if address == LOCAL else {})
         yield ray
     finally:
         _shut_down(ray)
@@ -84,23 +85,41 @@ def _start(ray: Any, address: str, size: Mapping[str, Any]) -> None:
     """Start Ray or reach it; signals go on to mean what they meant: Ray sets a handler of its own, which just exits."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        if served := SERVED.fullmatch(address):  # Ray itself tries for minutes
-            socket.create_connection((served[1], int(served[2])), PATIENCE).close()
+        _refuse_unserved(address)
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
+    except UserError:
+        raise
     except Exception as error:  # Ray raises what it met, a bare `Exception` among it
         ray.shutdown()
-        said = str(error).strip().splitlines()
-        where = "Ray did not start on this machine" if address == LOCAL else f"RAY_ADDRESS: {address} cannot be reached"
-        remedy = (
-            "Free memory and cores, or wait until they are free, and try again"
-            if address == LOCAL
-            else "Start a cluster there, correct the address, or unset RAY_ADDRESS to train here"
-        )
-        raise UserError(f"{where} ({said[0] if said else type(error).__name__}). {remedy}.") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        if address != LOCAL:
+            raise UserError(f"RAY_ADDRESS: {address}: {said}") from error
+        raise UserError(
+            f"Ray did not start on this machine ({said}). Free memory and cores, or wait until they are free, and try "
+            "again."
+        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def _refuse_unserved(address: str) -> None:
+    """Ray itself tries for minutes to reach a port that nobody serves."""
+    if not (served := SERVED.fullmatch(address)):
+        return
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((served[1].strip("[]"), int(served[2])), PATIENCE).close()
+            return
+        except OSError as error:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"RAY_ADDRESS: {address} cannot be reached ({error}). Start a cluster there, correct the address, "
+                    "or unset RAY_ADDRESS to train here."
+                ) from None
+            time.sleep(PACE)
 
 
 def starts_here() -> bool:
