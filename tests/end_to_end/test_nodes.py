@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from selkd.cluster.manifests import LEAVE
 from selkd.config import RunConfig, Workspace
+from selkd.sweeps.places import Places
 from selkd.sweeps.run import sweep
 from selkd.sweeps.state import State
 from selkd.sweeps.studies import Study
@@ -161,20 +162,34 @@ def disk(small_disk: Callable[[int], Path]) -> Iterator[Path]:
 
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_a_study_finishes_although_the_disk_of_a_node_is_full(
-    when: str, undisturbed: Any, nodes: Nodes, workspace: Workspace, disk: Path
+    when: str, undisturbed: Any, nodes: Nodes, workspace: Workspace, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """While students train, the disk fills and the process on it dies: none starts there any more."""
     nodes.add()
-    nodes.add(disk)
+    full = nodes.add(disk)
     filled: list[int] = []
+    stranded: list[str] = []
+    counts = Places.lost
+
+    def lost(places: Places, key: str) -> bool:
+        if key not in places._started:
+            stranded.append(key)
+        return counts(places, key)
+
+    monkeypatch.setattr(Places, "lost", lost)
 
     def watch(state: State) -> None:
         if not filled and (when == "before" or len(list(workspace.runs.glob("*/checkpoints/index.json"))) == 2):
             fill(disk)
             filled.append(len(list(workspace.runs.glob("*/student"))))
+            [raylet] = full.all_processes["raylet"]
+            for process in psutil.Process(raylet.process.pid).children():
+                if "ray::" in process.cmdline()[0]:
+                    process.kill()
 
     study = sweep(SPACE, workspace, watch=watch)
     assert filled[0] < 4, "the disk was full while students trained"
-    assert shutil.disk_usage(disk).free == 0
+    assert stranded, "some process did not start"
     assert told(study) == undisturbed
     assert set(ends(study).values()) == {1}
 
@@ -205,6 +220,7 @@ def fill(disk: Path) -> None:
         with contextlib.suppress(OSError), (disk / f"filling-{size}").open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(size))
+    assert shutil.disk_usage(disk).free == 0
 
 
 def gap(one: Trained, other: Trained) -> float:
