@@ -84,6 +84,7 @@ def test_ray_is_imported_in_few_places() -> None:
     assert {str(p) for p in found} <= {
         "training/ray_entry.py",
         "sweeps/lookout.py",
+        "sweeps/places.py",
         "sweeps/trainable.py",
         "sweeps/tuning.py",
         "cluster/ray_jobs.py",

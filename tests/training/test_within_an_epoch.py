@@ -1,5 +1,6 @@
 """A run that leaves in the middle of an epoch goes on there, and ends as one that nobody disturbed."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Mapping
@@ -98,6 +99,20 @@ def test_a_signal_that_announces_the_end_is_heard_between_two_updates(workspace:
         train(settings, workspace, between=end)
     assert Checkpoints(workspace.runs / settings.key / "checkpoints").reached == 3 * ACCUMULATE
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert weights(train(settings, workspace)) == weights(train(settings, undisturbed))
+
+
+def test_ctrl_c_ends_a_run_also_where_something_swallowed_it(workspace: Workspace, undisturbed: Workspace):
+    settings, end = config(KINDS["plain"]), Clock({2: signal.SIGINT})
+
+    def swallow() -> None:
+        with contextlib.suppress(BaseException):
+            end()
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, workspace, between=swallow)
+    assert end.moments == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert weights(train(settings, workspace)) == weights(train(settings, undisturbed))
 
 

@@ -49,25 +49,31 @@ def forget(folder: Path) -> None:
 def noticed() -> Iterator[Callable[[], None]]:
     """SIGTERM is the notice of a machine that is taken back: what is yielded raises `Paused` once it came.
 
-    Before the first call there is nothing to save, so it ends the run at once, and so does a second one.
+    Before the first call there is nothing to save, so it ends the run at once, and so does a second one. SIGINT always
+    does, and is raised again in the next call: code that runs when it comes may swallow it, an import with a bare
+    `except` say.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    trains, told = threading.Event(), threading.Event()
+    trains, told, interrupted = threading.Event(), threading.Event(), threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if told.is_set() or not trains.is_set():
+        if number == signal.SIGINT or told.is_set() or not trains.is_set():
+            interrupted.set()
             raise KeyboardInterrupt
         told.set()
 
     def leave() -> None:
         trains.set()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         if told.is_set():
             raise Paused("told to end (SIGTERM); the same command resumes")
 
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield leave
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
