@@ -11,8 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from selkd.comparison.statistics import LookPlan
-from selkd.comparison.words import counted, listed
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.models import cost
@@ -110,11 +108,11 @@ def _hopeless(space: SearchSpace) -> Iterator[str]:
     searched = [space.search[key].values() or () for key in plan.by.split("+") if key in space.search]
     levels = max(map(len, searched), default=2)
     contrasts = max(1, levels - 1 if plan.baseline else levels * (levels - 1) // 2)
-    looks = LookPlan(tuple(plan.looks), plan.alpha / contrasts, plan.spending).hopeless()
+    looks = [look for look in plan.looks if 2.0 ** (1 - look) > plan.alpha / contrasts]  # n pairs have 2^n sign flips
     if looks:
         yield (
-            f"comparison.looks: at {listed([str(look) for look in looks])} seeds no p-value is small enough to tell "
-            f"any of {counted(contrasts, 'contrast')}. Look later, or compare fewer levels."
+            f"comparison.looks: at {' and '.join(map(str, looks))} seeds no p-value is small enough to tell anything, "
+            f"with {contrasts} contrast{'s' * (contrasts > 1)} or more. Look later, or compare fewer levels."
         )
 
 
