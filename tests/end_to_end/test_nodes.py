@@ -184,7 +184,7 @@ def test_a_study_finishes_although_the_disk_of_a_node_is_full(
             filled.append(len(list(workspace.runs.glob("*/student"))))
             [raylet] = full.all_processes["raylet"]
             for process in psutil.Process(raylet.process.pid).children():
-                if "ray::" in process.cmdline()[0]:
+                if "Trainable" in " ".join(process.cmdline()):
                     process.kill()
 
     study = sweep(SPACE, workspace, watch=watch)
