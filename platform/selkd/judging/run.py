@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from selkd.comparison.factors import in_order
 from selkd.comparison.statistics import agreement, interval
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
@@ -94,15 +95,17 @@ def _students(study: Study) -> Iterator[Student]:
 
 
 def _told(setting: Mapping[str, Any]) -> str:
-    """In its shortest words: `objective transport, rows_per_category 5`."""
-    return ", ".join(f"{key.removesuffix('.name').rpartition('.')[2]} {value}" for key, value in setting.items())
+    """In its shortest words: `objective=transport, rows_per_category=5`."""
+    return ", ".join(f"{key.removesuffix('.name').rpartition('.')[2]}={value}" for key, value in setting.items())
 
 
 def _complete(students: Sequence[Student]) -> tuple[list[Student], list[str]]:
     """The students of teachers that have one of every seed, in settings with several such; and what that leaves out."""
     kept: list[Student] = []
     left_out = []
-    for setting, mine in _by(students, lambda one: one.setting).items():
+    settings = _by(students, lambda one: one.setting)
+    for setting in in_order(list(settings)):
+        mine = settings[setting]
         seeds = {one.config.seed for one in mine}
         by_teacher = _by(mine, lambda one: str(one.teacher))
         whole = {name: own for name, own in by_teacher.items() if {one.config.seed for one in own} == seeds}
