@@ -156,3 +156,15 @@ def test_a_node_is_what_pods_may_have_of_it() -> None:
     node = _node(item)
     assert node.has == {"CPU": 7.91, "GPU": 1, "memory": 27 * 2**30}
     assert node.labels == {"accelerator": "l4"}
+
+
+def test_a_job_whose_files_it_may_not_own_is_submitted_all_the_same(
+    job: Callable[..., Job], workspace: Workspace, kubectl: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHES", "refused")
+    (tree / "small.yaml").write_text(SPACE)
+    submission = submit(job(where="kuberay", what=["sweep", "small.yaml"]), workspace)
+    assert submission.is_new
+    submission.record.stopping()
+    submission.place.stop(submission.id)
+    assert ["delete", "rayjob,configmap", submission.id] in [arguments[1:4] for arguments, _ in given(kubectl)]
