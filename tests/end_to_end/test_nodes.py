@@ -47,7 +47,7 @@ SPACE: dict[str, Any] = {
     "sampler": "random",
 }
 IMPATIENT = {"RAY_health_check_period_ms": "1000", "RAY_health_check_initial_delay_ms": "1000"}
-"""Ray asks every three seconds whether a node lives."""
+"""Ray's own periods are three and five seconds: a dead node would be noticed late."""
 DRIVER = """
 import json, sys
 from pathlib import Path

@@ -127,7 +127,7 @@ def test_tune_keeps_nothing_that_grows_of_a_trial_that_ended(bench):
     trial = Trial("student", config={"key": key}, stub=True)
     trial.update_last_result({"outcome": "finished", "reason": None, "training_iteration": 1, "time_total_s": 2.0})
     assert trial.metric_analysis and trial.metric_n_steps
-    Clerk(None, one.director, Places(set), lambda _: None).on_trial_complete(0, [trial], trial)
+    Clerk(one.director, Places(set), lambda _: None).on_trial_complete(0, [trial], trial)
     assert not trial.metric_analysis and not trial.metric_n_steps
 
 

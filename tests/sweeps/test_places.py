@@ -67,8 +67,7 @@ def test_a_study_ends_where_no_node_is_left_on_which_processes_start(monkeypatch
     director: Any = SimpleNamespace(
         lost=lambda key, reason: told.append("lost"), again=lambda key: told.append("again")
     )
-    ray: Any = SimpleNamespace(nodes=lambda: [{"Alive": True, "NodeID": node} for node in alive])
-    clerk = Clerk(ray, director, where := Places(lambda: set(alive)), lambda key: None)
+    clerk = Clerk(director, where := Places(lambda: set(alive)), lambda key: None)
     trial: Any = SimpleNamespace(config={"key": "a"}, error_file=None, metric_analysis={}, metric_n_steps={})
     clerk.on_trial_error(0, [], trial)
     where.started("b")

@@ -19,7 +19,7 @@ class Places:
     """Where students train now. A trial whose process never started is tried again where others do, or on new nodes."""
 
     def __init__(self, alive: Callable[[], set[str]]) -> None:
-        self._alive = alive
+        self.alive = alive
         self._started: set[str] = set()
         self._node: dict[str, str] = {}  # of the trials that train
         self._shunned: dict[str, set[str]] = {}  # of the trials that never began
@@ -28,10 +28,8 @@ class Places:
     def shunned(self, key: str) -> list[str]:
         return sorted(self._shunned.get(key, ()))
 
-    @property
-    def nowhere(self) -> bool:
+    def nowhere(self, alive: set[str]) -> bool:
         """Whether a trial waits for another node than there are."""
-        alive = self._alive()
         return any(shunned and alive <= shunned for shunned in self._shunned.values())
 
     def started(self, key: str) -> None:
@@ -50,7 +48,7 @@ class Places:
         if key in self._started:
             self.ended(key)
             return True
-        alive = self._alive()
+        alive = self.alive()
         busy = alive & set(self._node.values())
         self._shunned[key] = alive - busy if busy else set()
         self._since = self._since or time.monotonic()

@@ -26,6 +26,7 @@ from selkd.sweeps.studies import LOCK, STOP, Study, proposer_of
 from selkd.tracking import Courier, StudyRecord, TrialRecord, provenance, tracking_uri
 from selkd.tracking.record import LEDGER
 from selkd.tracking.stored import driven
+from selkd.training.ending import signals_kept
 from selkd.training.loop import Epoch
 from selkd.training.ray_entry import started, starts_here
 from selkd.training.teach import refuse_another, teach
@@ -166,12 +167,10 @@ def _interrupts(director: Director) -> Iterator[None]:
         director.ending = f"interrupted ({signal.Signals(number).name})"
         (director.record.folder / STOP).touch()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_kept():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _difference(state: State, space: SearchSpace, changed: bool) -> list[str]:

@@ -83,8 +83,8 @@ class DirectedStops(Unsaved, FIFOScheduler):
 class Clerk(Unsaved, tune.Callback):
     """Tells the director what happened, and whoever watches."""
 
-    def __init__(self, ray: Any, director: Director, places: Places, changed: Callable[[str | None], None]) -> None:
-        self.ray, self.director, self.places, self.changed = ray, director, places, changed
+    def __init__(self, director: Director, places: Places, changed: Callable[[str | None], None]) -> None:
+        self.director, self.places, self.changed = director, places, changed
         self._looked, self._alone_since = 0.0, time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -125,8 +125,8 @@ class Clerk(Unsaved, tune.Callback):
 
     def _see_that_ray_lives(self) -> None:
         """Without a node Tune would wait for ever."""
-        alive = any(node["Alive"] for node in self.ray.nodes())
-        if alive and not self.places.nowhere:
+        alive = self.places.alive()
+        if alive and not self.places.nowhere(alive):
             self._alone_since = time.monotonic()
         elif time.monotonic() - self._alone_since > LONELY:
             what = "no node on which processes start" if alive else "no node"
@@ -191,7 +191,7 @@ def tune_study(ray: Any, director: Director, workspace: Workspace, changed: Call
                 storage_path=storage,
                 stop=Patience(director),
                 verbose=0,
-                callbacks=[Clerk(ray, director, places, changed)],
+                callbacks=[Clerk(director, places, changed)],
             ),
         ).fit()
     finally:

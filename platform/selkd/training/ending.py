@@ -46,6 +46,18 @@ def forget(folder: Path) -> None:
 
 
 @contextmanager
+def signals_kept() -> Iterator[None]:
+    """Whatever sets handlers meanwhile, SIGINT and SIGTERM mean afterwards what they meant before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
 def noticed() -> Iterator[Callable[[], None]]:
     """SIGTERM is the notice of a machine that is taken back: what is yielded raises `Paused` once it came.
 
@@ -71,9 +83,7 @@ def noticed() -> Iterator[Callable[[], None]]:
         if told.is_set():
             raise Paused("told to end (SIGTERM); the same command resumes")
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_kept():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, note)
         yield leave
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

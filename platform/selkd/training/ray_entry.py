@@ -6,7 +6,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
 from selkd.tracking import TrialRecord, provenance
-from selkd.training.ending import KINDS, Moved, Paused, StoppedEarly, ask_to_end
+from selkd.training.ending import KINDS, Moved, Paused, StoppedEarly, ask_to_end, signals_kept
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
 from selkd.training.setup import Setup, device_of
@@ -83,10 +82,10 @@ def started(count: int = 1, cpus: float = 1, dashboard: bool = False) -> Iterato
 
 def _start(ray: Any, address: str, size: Mapping[str, Any]) -> None:
     """Start Ray or reach it; signals go on to mean what they meant: Ray sets a handler of its own, which just exits."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         _refuse_unserved(address)
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
+        with signals_kept():
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
     except UserError:
         raise
     except Exception as error:  # Ray raises what it met, a bare `Exception` among it
@@ -98,10 +97,6 @@ def _start(ray: Any, address: str, size: Mapping[str, Any]) -> None:
             f"Ray did not start on this machine ({said}). Free memory and cores, or wait until they are free, and try "
             "again."
         ) from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
 
 
 def _refuse_unserved(address: str) -> None:
@@ -234,15 +229,11 @@ def _ask(config: dict[str, Any], workspace: str, name: str, rows: int) -> None:
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
     """Ray Train ends its workers on Ctrl-C and then leaves by SystemExit, its own handler still in place."""
-    ours = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, handler)
+    with signals_kept():
+        try:
+            yield
+        except SystemExit:
+            raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager
