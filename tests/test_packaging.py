@@ -32,7 +32,7 @@ LAYERS = {
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},
     "cluster": {"config", "tracking"},
 }
-EVERYWHERE = {"errors", "files", "registry", "store"}
+EVERYWHERE = {"errors", "files", "plugins", "registry", "store"}
 
 
 @pytest.mark.parametrize("folder", [".", "platform", "/"])

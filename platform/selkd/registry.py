@@ -1,4 +1,4 @@
-"""Plug-ins of one kind by name: configuration, reference pages, searches and conformance suites find them here."""
+"""Components of one kind by name: configuration, reference pages, searches and conformance suites find them here."""
 
 from typing import ClassVar, Protocol, TypeVar
 
@@ -24,7 +24,8 @@ class Registry(dict[str, type[T]]):
 
     def register(self, cls: C) -> C:
         """Make a class known by its name."""
-        assert cls.name not in self, f"two {self.kind}s are called {cls.name}"
+        if cls.name in self:
+            raise UserError(f"{cls.__module__}.{cls.__name__}: the {self.kind} {cls.name!r} is there already")
         self[cls.name] = cls  # pyright: ignore[reportArgumentType]
         return cls
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from selkd import plugins
 from selkd.config import Workspace
 from selkd.errors import UserError
 
@@ -26,7 +27,11 @@ class Check:
 
 def run_checks(quick: bool) -> list[Check]:
     """All checks; a check that fails in an unforeseen way is broken, never a traceback."""
-    checks = [installation, workspace, disk] if quick else [installation, devices, workspace, disk, data, mlflow, ray]
+    checks = (
+        [installation, workspace, disk]
+        if quick
+        else [installation, plug_ins, devices, workspace, disk, data, mlflow, ray]
+    )
     return [_guarded(check) for check in checks]
 
 
@@ -41,6 +46,15 @@ def installation() -> Check:
     versions = {n: importlib.metadata.version(n) for n in ("selkd", "torch", "torchvision", "ray", "mlflow", "optuna")}
     shown = ", ".join(f"{name} {version}" for name, version in versions.items())
     return Check("installation", "ok", f"Python {sys.version.split()[0]}, {shown}")
+
+
+def plug_ins() -> Check:
+    found = ", ".join(f"{name} {version}" for name, version in plugins.versions().items()) or "none"
+    try:
+        plugins.load()
+    except UserError as error:
+        return Check("plug-ins", "broken", found, str(error))
+    return Check("plug-ins", "ok", found)
 
 
 def devices() -> Check:

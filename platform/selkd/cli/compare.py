@@ -34,8 +34,8 @@ def compare(
 ) -> None:
     """Say which level of a factor is better, and whether that is more than luck.
 
-    Students are paired by what they share: seed, split, subset, rows, architecture. Other hyperparameters are chosen
-    on validation for each level; the test values of what was chosen are compared. MLflow alone is read.
+    Students are paired by what they share: seed, split, subset, rows, architecture, teacher. Other hyperparameters are
+    chosen on validation for each level; the test values of what was chosen are compared. MLflow alone is read.
 
     **Examples**
 

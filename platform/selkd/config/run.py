@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from selkd import models, objectives
+from selkd import models, objectives, plugins
 from selkd.config.choices import choice
 from selkd.config.conflicts import refuse_what_cannot_act
 from selkd.config.load import override, read, validate
@@ -20,6 +20,8 @@ from selkd.semantics import SEMANTICS
 from selkd.training.optimisers import OptimiserSettings
 from selkd.training.schedules import Schedule
 from selkd.weighting import WEIGHTINGS
+
+plugins.load()  # the types below list what is registered by now
 
 SAID_IF_CHANGED = (
     *("start", "data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from selkd import plugins
 from selkd.errors import UserError, nearest
 
 
@@ -44,6 +45,7 @@ class Family:
 
 
 FAMILIES: list[Family] = []
+_TAKEN: set[str] = set()
 
 
 def family(
@@ -56,6 +58,10 @@ def family(
 
     def register(build: Builder) -> Builder:
         listed = names if callable(names) else partial(tuple, names)
+        for name in () if callable(names) else names:
+            if name in _TAKEN:
+                raise UserError(f"{build.__module__}: the architecture {name!r} is there already")
+            _TAKEN.add(name)
         FAMILIES.append(Family(listed, settings, build))
         return build
 
@@ -68,6 +74,8 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Family:
+    if name not in _TAKEN:
+        plugins.load()
     for family in FAMILIES:
         if name in family.names:
             return family

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from selkd import plugins
+
 PACKAGES = ("selkd", "torch", "torchvision", "ray", "mlflow", "optuna", "POT", "numpy", "pandas", "scikit-learn")
 
 
@@ -18,7 +20,7 @@ def provenance() -> dict[str, Any]:
         "git": _git(Path(__file__)),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES} | plugins.versions(),
         "hardware": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gb": _memory(), "gpus": _gpus()},
         "command": " ".join(without_password(argument) for argument in sys.argv),
     }

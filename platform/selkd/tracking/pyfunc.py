@@ -30,7 +30,7 @@ def log_student(client: "MlflowClient", experiment: str, run_id: str, folder: Pa
         model = client.create_logged_model(experiment, name=NAME, source_run_id=run_id, model_type="classifier")
     if model.status == "READY":
         return model.model_id
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # a process may end while this thread writes
         save_pyfunc(Path(place) / NAME, folder, Model(artifact_path=NAME, run_id=run_id, model_id=model.model_id))
         client.log_model_artifacts(model.model_id, str(Path(place) / NAME))
     outputs = client.get_run(run_id).outputs

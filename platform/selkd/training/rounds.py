@@ -29,8 +29,8 @@ class Rounds:
 
     def expected(self) -> Tensor:
         """Expected rows [o] of every output in the first epoch."""
-        rates = self.policy.rates(self.evidence, self.budget, self.seed, 0)
-        return torch.zeros(self.evidence.outputs, dtype=torch.float64).index_add_(0, self.evidence.labels, rates)
+        found = torch.zeros(self.evidence.outputs, dtype=torch.float64)
+        return found.index_add_(0, self.evidence.labels, self._rates(0))
 
     def rows(self, round: int) -> Tensor:
         """The rows [budget] of an epoch in the order of training; a row may come more than once."""
@@ -45,12 +45,15 @@ class Rounds:
 
         So the rows that an epoch uses of a category are what its rates sum to, rounded up or down.
         """
-        rates = self.policy.rates(self.evidence, self.budget, self.seed, round)
+        rates = self._rates(round)
         luck = draws.uniform(self.seed, round, self.evidence.ids, "systematic order", dtype=torch.float64)
         start = draws.uniform(self.seed, round, torch.zeros(1), "systematic start", dtype=torch.float64)
         order = luck.flatten().argsort(stable=True)
         order = order[self.evidence.labels[order].argsort(stable=True)]
         return torch.empty_like(order).scatter_(0, order, systematic(rates[order], float(start)))
+
+    def _rates(self, round: int) -> Tensor:
+        return self.policy.rates(self.evidence, self.budget, self.seed, round).double()
 
     def spent(self, round: int, count: int) -> None:
         """Note that the first `count` rows of the round were trained on."""
