@@ -1,6 +1,8 @@
 """Judging scores by a study: which students count, what scores see, exact figures, cost, and the command."""
 
 import json
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from selkd.data import Part, load
 from selkd.errors import UserError
 from selkd.judging import Judgement, judge
 from selkd.judging.run import scorers
+from selkd.models.card import WEIGHTS
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import TeacherRepository
 from selkd.sweeps.space import SearchSpace
@@ -65,7 +68,7 @@ def filled(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def record(workspace: Workspace, outcomes: dict[str | None, list[float | None]]) -> None:
+def record(workspace: Workspace, outcomes: Mapping[str | None, Sequence[float | None]]) -> None:
     """A study as if it had been run: the outcome of each teacher's student for each seed; None did not finish."""
     space = SearchSpace.model_validate(SPACE)
     study = StudyRecord(workspace.studies / space.name)
@@ -163,6 +166,17 @@ def test_teachers_with_missing_seeds_are_left_out(workspace: Workspace) -> None:
     with pytest.raises(UserError, match="no setting has 3 teachers"):
         judge("judged", workspace)
     assert not (workspace.root / "rankings").exists()
+
+
+def test_teachers_that_cannot_be_asked_are_left_out(workspace: Workspace) -> None:
+    record(workspace, WHOLE | {"lost": [0.9, 0.1]})
+    found = judge("judged", workspace)
+    assert set(found.students["teacher"]) == {"both", "one", "none"}
+    assert any("lost: no longer in the repository" in line for line in found.left_out)
+    (workspace.teachers / "one" / WEIGHTS).write_bytes(b"cut")
+    shutil.rmtree(workspace.evidence)
+    with pytest.raises(UserError, match=r"too few of its teachers can be asked.*one: .*checksum"):
+        judge("judged", workspace)
 
 
 def test_the_command_writes_table_json_csv_and_figure(

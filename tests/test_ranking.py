@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -78,20 +79,27 @@ def test_the_teacher_of_the_tasks_categories_is_first_and_a_broken_one_is_skippe
 
 def test_level_0_asks_nobody(workspace: Workspace) -> None:
     found = rank(at(0), workspace)
-    assert found.spent["passes"] == found.spent["updates of a student"] == 0
+    assert found.spent["passes for answers"] == found.spent["updates of a student"] == 0
     assert {"leep", "nce", "logme"}.isdisjoint(found.table.columns)
     assert set(found.table.index) == {"near", "far", "broken"}
     assert not list(workspace.evidence.glob("*/logits.npy"))
 
 
 def test_level_1_takes_one_forward_pass_a_row_and_level_2_one_student_for_all(workspace: Workspace) -> None:
-    found = rank(at(1), workspace)
-    assert dict(found.table["passes"]) == {"near": ROWS, "far": ROWS}
-    assert found.spent["updates of a student"] == 0
     found = rank(at(2), workspace)
     assert dict(found.table["passes"]) == {"near": ROWS, "far": ROWS}
+    assert found.spent["passes for semantics"] == 0
+    assert found.spent["passes for answers"] == found.spent["passes of other scores"] == 2 * ROWS
     assert found.spent["updates of a student"] == 20
     assert list(found.table["level 2"].dropna().index) == ["near", "far"]
+
+
+def test_what_semantics_ask_of_networks_is_counted(workspace: Workspace) -> None:
+    config = at(0).model_dump(mode="json") | {"semantics": {"source": "classifier-rows", "rows": 3}}
+    found = rank(config, workspace)
+    assert found.spent["passes for semantics"] == 2 * 10 * 3, "two teachers, ten categories of the data"
+    assert dict(found.table["passes"]) == {"near": 30, "far": 30}
+    assert rank(config, workspace).spent["passes for semantics"] == 0
 
 
 def test_what_was_asked_is_not_asked_again(workspace: Workspace) -> None:
@@ -99,11 +107,18 @@ def test_what_was_asked_is_not_asked_again(workspace: Workspace) -> None:
     before = sorted(path.name for path in workspace.evidence.iterdir())
     second = rank(at(2), workspace)
     assert sorted(path.name for path in workspace.evidence.iterdir()) == before
-    assert first.table.equals(second.table)
+    assert first.table.drop(columns="passes").equals(second.table.drop(columns="passes"))
+    assert not any(spent for name, spent in second.spent.items() if not name.startswith("seconds"))
     assert first.folder == second.folder
 
 
-def test_only_training_rows_are_shown(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+SEMANTICS = [{"source": "zero-one"}, {"source": "classifier-rows"}, {"source": "prototypes", "encoder": "near"}]
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS, ids=lambda one: one["source"])
+def test_only_training_rows_are_shown(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, semantics: dict[str, str]
+) -> None:
     from selkd.training.setup import Setup
 
     of = Setup.of
@@ -115,7 +130,59 @@ def test_only_training_rows_are_shown(workspace: Workspace, monkeypatch: pytest.
         return setup
 
     monkeypatch.setattr(Setup, "of", blind)
-    assert list(rank(at(1), workspace).table.index) == ["near", "far"]
+    found = rank(at(1).model_dump(mode="json") | {"semantics": semantics}, workspace)
+    assert sorted(found.table.index) == ["far", "near"]
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS, ids=lambda one: one["source"])
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_broken_teacher_is_skipped_whatever_is_asked_first(
+    workspace: Workspace, level: int, semantics: dict[str, str]
+) -> None:
+    found = rank(at(level).model_dump(mode="json") | {"semantics": semantics}, workspace)
+    assert sorted(found.table.index) == ["far", "near"]
+    assert set(found.skipped) == {"broken"}
+
+
+@pytest.mark.parametrize("policy", ["transport", "leep", "nce", "logme", "accuracy", "overlap"])
+def test_a_run_leaves_a_broken_teacher_out_and_says_so(workspace: Workspace, policy: str) -> None:
+    tree = TASK | {"objective": "transport", "selection": {"teachers": policy}}
+    trained = train(tree, workspace)
+    found = json.loads((trained.folder / "selection.json").read_text())["teachers"]
+    assert list(found["chosen"]) in (["near"], ["far"])
+    assert "does not match the checksum" in found["skipped"]["broken"]
+
+
+def test_where_every_teacher_is_broken_the_error_says_why(workspace: Workspace) -> None:
+    for name in ("near", "far"):
+        (workspace.teachers / name / WEIGHTS).write_bytes(b"cut")
+    for policy in ("leep", "accuracy"):
+        with pytest.raises(UserError, match=r"no teacher can be (asked|used): .*does not match the checksum"):
+            train(TASK | {"objective": "transport", "selection": {"teachers": policy}}, workspace)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["closed", "open"])
+def test_the_picture_shows_the_plans_whose_costs_rank(workspace: Workspace, level: int, mode: str) -> None:
+    config = at(level, epsilon=0.2).model_dump(mode="json")
+    config["task"]["mode"] = mode
+    found = rank(config, workspace)
+    labels = pd.Series({"three": 0.5, "five": 0.5} if mode == "closed" else {"three": 0.1, "five": 0.1})
+    for name, plan in found.plans.items():
+        assert plan.to_numpy().sum() == pytest.approx(1, abs=1e-5)
+        if level < 2:
+            assert plan[["three", "five"]].sum().to_dict() == pytest.approx(labels.to_dict(), abs=1e-5)
+        known = [[float(a != b) for b in plan.columns] for a in plan.index]  # zero-one: the largest cost is 1
+        if mode == "closed":
+            assert (plan.to_numpy() * known).sum() == pytest.approx(found.table.loc[name, "cost"], abs=1e-4)
+
+
+def test_other_scores_are_those_by_which_the_policies_choose(workspace: Workspace) -> None:
+    found = rank(at(1), workspace).table
+    for policy in ("random", "leep", "logme"):
+        trained = train(TASK | {"objective": "transport", "selection": {"teachers": policy}}, workspace)
+        chosen = json.loads((trained.folder / "selection.json").read_text())["teachers"]["scores"]
+        assert {name: chosen[name] for name in found.index} == found[policy].to_dict()
 
 
 def _only(rows: Any, allowed: torch.Tensor) -> Any:
@@ -158,6 +225,23 @@ def test_the_command_keeps_numbers_and_a_picture(
         assert name in shown.out, "headings are whole in a terminal of 80 columns"
 
 
+@pytest.mark.parametrize(
+    "said", [{"teacher": "near", "objective": "transport"}, {"objective": "transport"}, {"objective": "kd"}, {}]
+)
+def test_a_run_is_ranked_for_whatever_it_says_of_its_teacher(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str], said: dict[str, str]
+) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(json.dumps(TASK | said))
+    command.rank(path, overrides=["selection.teachers.policy=transport", "selection.teachers.level=1"], json=True)
+    assert json.loads(capsys.readouterr().out)["teachers"][0]["teacher"] == "near"
+
+
+def test_more_teachers_than_come_through_the_funnel_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"4 teachers are asked for, and second: 2 come so far. Raise second"):
+        at(2, number=4, second=2)
+
+
 def test_without_teachers_there_is_no_ranking(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the repository holds no teacher"):
         rank(TASK, Workspace(tmp_path))
@@ -171,7 +255,6 @@ def test_several_processes_give_the_ranking_that_one_gives(
     path.write_text(json.dumps(TASK))
     command.rank(path, cpus=2, json=True)
     several = json.loads(capsys.readouterr().out)["teachers"]
-    for logits in workspace.evidence.glob("*/logits.npy"):
-        shutil.rmtree(logits.parent)
+    shutil.rmtree(workspace.evidence)
     command.rank(path, json=True)
     assert json.loads(capsys.readouterr().out)["teachers"] == several

@@ -1,23 +1,22 @@
 """Which teachers of the repository fit a task: a table of scores, what they took, and a picture of the best."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import Tensor
 from torch.nn import functional as F
 
 from selkd.comparison import style
-from selkd.config import RunConfig, Workspace
+from selkd.config import RunConfig, Workspace, override, read, validate
 from selkd.files import fingerprint, write_json, writing
-from selkd.models.teachers import TeacherRepository
-from selkd.selection.teachers import TEACHERS, TeacherEvidence
+from selkd.selection.teachers import TEACHERS, TeacherEvidence, scores
 from selkd.selection.teachers.base import RankingPolicy, candidates
-from selkd.selection.teachers.related import Related, RelatedSettings, assess
+from selkd.selection.teachers.related import Assessment, Related, RelatedSettings, assess
+from selkd.training.asking import Prepare
 from selkd.training.setup import Setup, device_of
 from selkd.training.workers import Workers
 
@@ -53,43 +52,67 @@ class Ranking:
         return style.finished(made)
 
 
+def question(config: RunConfig | Mapping[str, Any] | str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The data, the task and the semantics of a run: by which loss it learns, and from whom, is not asked yet."""
+    if isinstance(config, RunConfig):
+        tree = config.model_dump(mode="json")
+    else:
+        tree = override(dict(config) if isinstance(config, Mapping) else read(Path(config)), overrides)
+    selection = {k: v for k, v in (tree.get("selection") or {}).items() if k in ("categories", "teachers")}
+    tree = {k: v for k, v in tree.items() if k not in ("objective", "weighting", "start", "selection")}
+    where = "configuration" if isinstance(config, RunConfig | Mapping) else str(config)
+    return validate(RunConfig, {**tree, "objective": "cross-entropy", "selection": selection}, where)
+
+
 def rank(
     config: RunConfig | Mapping[str, Any] | str | Path,
     workspace: Workspace | None = None,
     *,
-    prepare: Callable[[RunConfig, Workspace, Sequence[str], int], None] = lambda *_: None,
+    cpus: int = 1,
 ) -> Ranking:
     """Rank the teachers for the task of a run, as `selection.teachers` says where its policy is `transport`.
 
-    `prepare` is told whose answers to how many rows of a category come next, and may have them ready.
+    With several `cpus`, so many teachers are asked at once, through Ray.
     """
-    config, workspace = RunConfig.of(config), workspace or Workspace.default()
+    config, workspace = question(config), workspace or Workspace.default()
+    if cpus == 1:
+        return _ranked(config, workspace, lambda names, what, rows: {})
+    from selkd.training.ray_entry import asking_with_ray
+
+    with asking_with_ray(config, workspace, cpus) as prepare:
+        return _ranked(config, workspace, prepare)
+
+
+def _ranked(config: RunConfig, workspace: Workspace, prepare: Prepare) -> Ranking:
     wanted = config.selection.teachers
     settings = wanted if isinstance(wanted, RelatedSettings) else RelatedSettings()
-    cards, broken = TeacherRepository(workspace.teachers).cards()
     setup = Setup.of(config, workspace, Workers(), device_of(config))
-    evidence = setup.teacher_evidence(lambda names, rows: prepare(config, workspace, names, rows))
+    evidence, sample = setup.teacher_evidence(prepare), setup.sample
     names = candidates(evidence, settings.among)
     began = time.perf_counter()
-    found = assess(evidence.sample, names, settings)
-    seconds, passes = time.perf_counter() - began, dict(setup.sample.passes)
-    asked = list(found.levels[min(1, settings.level)])
+    sample.costs(names)
+    for_costs = sample.passes.total()
+    found = assess(sample, names, settings)
+    seconds, passes, updates = time.perf_counter() - began, sample.passes, sample.updates
+    asked = sorted(found.levels[min(1, settings.level)])
     columns: dict[str, Mapping[str, float]] = {f"level {k}": costs for k, costs in enumerate(found.levels)}
     columns |= _others(evidence, asked, settings, config.seed)
     table = pd.DataFrame(columns).reindex(found.order).rename_axis("teacher")
-    table.insert(0, "cost", [_last(found.levels, name) for name in found.order])
-    table["passes"] = [passes.get(name, 0) for name in found.order]
+    table.insert(0, "rank", range(1, len(table) + 1))
+    table.insert(1, "cost", [_last(found.levels, name) for name in found.order])
+    table["passes"] = [passes[name] for name in found.order]
     spent = {
-        "passes": float(sum(passes.values())),
-        "passes of other scores": float(sum(setup.sample.passes.values()) - sum(passes.values())),
-        "updates of a student": float(settings.steps if settings.level == 2 else 0),
+        "passes for semantics": float(for_costs),
+        "passes for answers": float(passes.total() - for_costs),
+        "passes of other scores": float(sample.passes.total() - passes.total()),
+        "updates of a student": float(updates),
         "seconds": seconds,
+        "seconds of other scores": time.perf_counter() - began - seconds,
     }
-    best = found.order[:SHOWN]
-    plans = _plans(setup, best, settings)
-    told = [config.key, {name: cards[name].fingerprint for name in names}, settings.model_dump(mode="json")]
+    plans = _plans(setup, found.order[:SHOWN], found, settings)
+    told = [config.key, {name: setup.known[name].fingerprint for name in names}, settings.model_dump(mode="json")]
     folder = workspace.root / "rankings" / f"{config.name}-{fingerprint(told)[:10]}"
-    ranking = Ranking(table, broken | dict(found.skipped), spent, plans, folder)
+    ranking = Ranking(table, evidence.skipped, spent, plans, folder)
     _keep(ranking, config)
     return ranking
 
@@ -113,20 +136,24 @@ def _last(levels: Sequence[Mapping[str, float]], name: str) -> float:
     return next(costs[name] for costs in reversed(levels) if name in costs)
 
 
-def _plans(setup: Setup, names: Sequence[str], settings: RelatedSettings) -> dict[str, pd.DataFrame]:
-    """Mass [K1, o]: the teacher's mean answer to the rows of each label, or to nothing at level 0, carried there."""
-    sample, found = setup.sample, {}
+def _plans(setup: Setup, names: Sequence[str], found: Assessment, settings: RelatedSettings) -> dict[str, pd.DataFrame]:
+    """Mass [K1, o] that the plans of the last level a teacher reached carry: the ones whose cost ranks it."""
+    sample, plans = setup.sample, {}
     costs = sample.costs(names)
     for name in names:
-        if settings.level == 0:
-            uniform = costs[name].new_full((len(costs[name]), 1), 1 / len(costs[name]))
-            plan: Tensor = uniform * (-costs[name] / settings.epsilon).softmax(1)
+        level = max(k for k, known in enumerate(found.levels) if name in known)
+        cost, p, q = costs[name], sample.prior()[None], sample.prior()[None]
+        if level == 0:
+            p = cost.new_full((1, len(cost)), 1 / len(cost))
         else:
-            labels = F.one_hot(sample.labels(settings.rows), setup.task.outputs).double()
-            plan = sample.logits(name, settings.rows).softmax(1).T @ labels / len(labels)
-        categories = list(sample.load(name).card.categories)
-        found[name] = pd.DataFrame(plan.numpy(), categories, list(setup.task.output_names))
-    return found
+            p = sample.logits(name, settings.rows).softmax(1)
+            q = F.one_hot(sample.labels(settings.rows), setup.task.outputs).double()
+        if level == 2:
+            q = sample.student(settings.rows, settings.steps).double().softmax(1)
+        plan = p.T @ q / len(q) if level == 1 else scores.mean_plan(p, q, cost, settings.epsilon)
+        categories = list(setup.known[name].card.categories)
+        plans[name] = pd.DataFrame(plan.numpy(), categories, list(setup.task.output_names))
+    return plans
 
 
 def _keep(ranking: Ranking, config: RunConfig) -> None:

@@ -42,7 +42,7 @@ def test_means_are_those_of_each_category_and_computed_once(tmp_path: Path) -> N
     found, again = (
         category_means(
             ArrayCache(tmp_path), network="n", features_of=features_of, part=rows, data_fingerprint="d", categories=3,
-            device="cpu", batch_size=2,
+            device="cpu",
         )["means"] for _ in range(2)
     )  # fmt: skip
     assert asked == 5

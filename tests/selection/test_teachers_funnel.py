@@ -18,6 +18,7 @@ class Arcs:
     """A toy: the task is two points of a circle, each teacher two others, farther with its number."""
 
     def __init__(self) -> None:
+        self.skipped: dict[str, str] = {}
         self.shown: list[str] = []
         self.trained = 0
         self.heard: list[str] = []
@@ -49,7 +50,7 @@ class Arcs:
         self.trained += 1
         return 4 * F.one_hot(self.labels(rows), 2).double()
 
-    def ahead(self, names: Sequence[str], rows: int) -> None:
+    def ahead(self, names: Sequence[str], what: str, rows: int) -> None:
         self.heard = list(names)
 
     @staticmethod

@@ -86,3 +86,23 @@ def test_logme_is_the_largest_evidence_that_an_optimiser_finds(d: int) -> None:
 def test_logme_prefers_features_that_tell_labels() -> None:
     telling = torch.cat([F.one_hot(LABELS, 3).double() + 0.1 * drawn(8, 3), drawn(8, 2, seed=1)], 1)
     assert scores.logme(telling, LABELS, 3) > scores.logme(drawn(8, 5, seed=3), LABELS, 3)
+
+
+def test_logme_of_features_that_say_nothing_is_the_limit_of_vanishing_ones() -> None:
+    labels = torch.tensor([0, 1, 1, 0, 1])
+    nothing = scores.logme(torch.zeros(5, 3), labels, 2)
+    assert math.isfinite(nothing)
+    for others in (1e-6 * drawn(5, 3), torch.full((5, 3), 1e-200, dtype=torch.float64)):
+        assert scores.logme(others, labels, 2) >= nothing - 1e-9
+    assert scores.logme(F.one_hot(labels, 3).double(), labels, 2) > nothing
+    by_hand = [5 / 2 * (math.log(5 / (2 * math.pi * ones)) - 1) for ones in (2, 3)]
+    assert nothing == pytest.approx(sum(by_hand) / 2 / 5)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.5])
+def test_the_mean_plan_is_the_one_that_costs_what_is_told(epsilon: float) -> None:
+    p, q, cost = drawn(4, 3).softmax(1), drawn(4, 5, seed=1).softmax(1), drawn(3, 5, seed=2).abs()
+    plan = scores.mean_plan(p, q, cost, epsilon)
+    assert float((plan * cost).sum()) == pytest.approx(scores.student_cost(p, q, cost, epsilon), abs=1e-5)
+    torch.testing.assert_close(plan.sum(1), p.mean(0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(plan.sum(0), q.mean(0), atol=1e-6, rtol=0)

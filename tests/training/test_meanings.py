@@ -12,7 +12,7 @@ from selkd.data import load, split
 from selkd.errors import UserError
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
-from selkd.training.meanings import Meanings
+from selkd.training.meanings import Known, Meanings
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def meanings(workspace: Workspace, source: dict[str, Any]) -> Meanings:
     config = RunConfig.model_validate({"semantics": source})
     dataset = load("digits", root=workspace.data)
     train = split(dataset, validation=0.1, test=0.2, seed=0, rows_per_category=20).train
-    return Meanings(config, workspace, dataset, train, CPU)
+    return Meanings(config, workspace, dataset, train, CPU, Known(TeacherRepository(workspace.teachers).load))
 
 
 @pytest.fixture
@@ -40,10 +40,13 @@ def digits(tmp_path: Path) -> dict[str, str]:
     return {"name": "digits", "fingerprint": load("digits", root=tmp_path / "data").fingerprint}
 
 
-def test_one_encoder_gives_equal_categories_equal_prototypes(tmp_path: Path, digits: dict[str, str]) -> None:
+@pytest.mark.parametrize("seen", ["as the run sees them", "at another size"])
+def test_one_encoder_gives_equal_categories_equal_prototypes(tmp_path: Path, digits: dict[str, str], seen: str) -> None:
+    """Of the same data, whichever way a teacher reads them, the rows shown are the run's own training rows."""
     workspace = Workspace(tmp_path)
     add(workspace, "encoder", ("x", "y"), {"name": "other", "fingerprint": ""}, side=5)
-    teacher = add(workspace, "t", ("five", "two"), digits)
+    other = {"fingerprint": "of other pixels"} if seen == "at another size" else {}
+    teacher = add(workspace, "t", ("five", "two"), digits | other)
     found = meanings(workspace, {"source": "prototypes", "encoder": "encoder", "rows": 7})
     costs, names = found.costs(teacher), found.dataset.categories
     for row, name in enumerate(teacher.card.categories):

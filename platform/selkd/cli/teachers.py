@@ -176,17 +176,10 @@ def rank(
 
     `selkd teachers rank student.yaml selection.teachers.policy=transport selection.teachers.level=2 --cpus 4`
     """
-    from selkd.config import RunConfig
+    from selkd.ranking import question
     from selkd.ranking import rank as run
 
-    if cpus == 1:
-        found = run(RunConfig.read(task, overrides or []))
-    else:
-        from functools import partial
-
-        from selkd.training.ray_entry import answers_with_ray
-
-        found = run(RunConfig.read(task, overrides or []), prepare=partial(answers_with_ray, cpus=cpus))
+    found = run(question(task, overrides or ()), cpus=cpus)
     lines = found.table.reset_index().to_dict("records")
     if json:
         skipped, spent = dict(found.skipped), dict(found.spent)
@@ -197,7 +190,7 @@ def rank(
     rows = [[str(line["teacher"]), *(show.number(line[name]) for name in costs), show.number(line["passes"], 0)]
             for line in lines]  # fmt: skip
     show.table("Teachers, the best first: what transport costs", ["teacher", *costs, "passes"], rows)
-    others = [name for name in names if name not in (*costs, "passes")]
+    others = [name for name in names if name not in (*costs, "rank", "passes")]
     rows = [[str(line["teacher"]), *(show.number(line[name]) for name in others)] for line in lines]
     show.table("What other scores say of them, high being good", ["teacher", *others], rows)
     for reason in found.skipped.values():

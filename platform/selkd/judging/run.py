@@ -16,6 +16,7 @@ from selkd.comparison.statistics import agreement, interval
 from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.judging.result import Judgement
+from selkd.models.teachers import TeacherRepository
 from selkd.selection.teachers import TEACHERS
 from selkd.selection.teachers.base import RankingPolicy
 from selkd.selection.teachers.related import Related, RelatedSettings
@@ -30,6 +31,10 @@ FEWEST = 3
 
 Watch = Callable[[int, int], None]
 """Told of how many sets of rows the teachers were scored, and of how many."""
+
+
+Scores = Mapping[str, Mapping[str, float]]
+"""By score and teacher."""
 
 
 class Student(NamedTuple):
@@ -57,12 +62,14 @@ def judge(study: str, workspace: Workspace | None = None, *, watch: Watch = lamb
         )
     tasks = {task.key: task for task in (_task(student.config) for student in taught)}
     names = sorted({student.teacher for student in taught if student.teacher is not None})
-    known: dict[str, Mapping[str, Mapping[str, float]]] = {}
-    for done, (key, task) in enumerate(tasks.items()):
-        watch(done, len(tasks))
-        evidence = _setup(task, workspace).teacher_evidence()
-        policies = scorers(len(names))
-        known[key] = {score: policy.scores(evidence, names, task.seed) for score, policy in policies.items()}
+    known, skipped = _scored(tasks, names, workspace, watch)
+    if skipped:
+        left_out += [f"{name}: {reason}" for name, reason in skipped.items()]
+        taught, lacking = _complete([student for student in taught if student.teacher not in skipped])
+        left_out += lacking
+        if not taught:
+            raise UserError(f"{study}: too few of its teachers can be asked. {' '.join(left_out)}")
+        names = [name for name in names if name not in skipped]
     alone = {_task(student.config).key: student.outcome for student in students if student.teacher is None}
     table = pd.DataFrame([_row(student, alone, known) for student in taught])
     costs = _costs(list(tasks.values())[-1], workspace, names)
@@ -70,6 +77,22 @@ def judge(study: str, workspace: Workspace | None = None, *, watch: Watch = lamb
     judged = Judgement(study, _agreements(table), _gains(table), costs, table, left_out, folder)
     judged.keep()
     return judged
+
+
+def _scored(
+    tasks: Mapping[str, RunConfig], names: Sequence[str], workspace: Workspace, watch: Watch
+) -> tuple[dict[str, Scores], dict[str, str]]:
+    """What each score says of each teacher for each set of rows, and why others cannot be asked."""
+    cards, skipped = TeacherRepository(workspace.teachers).cards()
+    skipped |= {name: "no longer in the repository" for name in names if name not in cards and name not in skipped}
+    known: dict[str, Scores] = {}
+    for done, (key, task) in enumerate(tasks.items()):
+        watch(done, len(tasks))
+        evidence = _setup(task, workspace).teacher_evidence()
+        there = [name for name in names if name not in skipped]
+        known[key] = {score: policy.scores(evidence, there, task.seed) for score, policy in scorers(len(names)).items()}
+        skipped |= evidence.skipped
+    return known, {name: skipped[name] for name in names if name in skipped}
 
 
 def scorers(teachers: int) -> dict[str, RankingPolicy]:
@@ -135,9 +158,7 @@ def _setup(task: RunConfig, workspace: Workspace) -> Setup:
     return Setup.of(task, workspace, Workers(), device_of(task))
 
 
-def _row(
-    student: Student, alone: Mapping[str, float], known: Mapping[str, Mapping[str, Mapping[str, float]]]
-) -> dict[str, Any]:
+def _row(student: Student, alone: Mapping[str, float], known: Mapping[str, Scores]) -> dict[str, Any]:
     task, name = _task(student.config).key, str(student.teacher)
     return {
         "setting": student.setting, "seed": student.config.seed, "teacher": name,
@@ -187,10 +208,7 @@ def _costs(task: RunConfig, workspace: Workspace, names: Sequence[str]) -> pd.Da
             evidence, began = setup.teacher_evidence(), time.perf_counter()
             policy.scores(evidence, names, task.seed)
             seconds = time.perf_counter() - began
-            settings = policy.settings
-            updates = settings.steps if isinstance(settings, RelatedSettings) and settings.level == 2 else 0
-            shown = sum(setup.sample.load(teacher).shown for teacher in names)
-            rows.append({"score": name, "rows shown": shown, "updates": updates,
+            rows.append({"score": name, "rows shown": setup.sample.passes.total(), "updates": setup.sample.updates,
                          "seconds": seconds})  # fmt: skip
     return pd.DataFrame(rows)
 

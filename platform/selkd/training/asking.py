@@ -1,5 +1,6 @@
 """What teacher policies may ask about a task: its training rows, and networks that see some of them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,27 +14,36 @@ from selkd.data import Dataset, Part, TaskView
 from selkd.data.augment import Augmentation
 from selkd.data.cache import ArrayCache, Create
 from selkd.data.evidence import teacher_logits
-from selkd.data.rows import at_once
-from selkd.data.samples import stratified
+from selkd.data.samples import row_features, stratified
 from selkd.files import fingerprint
-from selkd.models.teachers import Teacher
 from selkd.objectives.links import link
-from selkd.training.meanings import Meanings
+from selkd.selection.teachers.base import Asked, of_each
+from selkd.training.meanings import Known, Meanings
 
 Answers = Callable[[Part, int], Tensor]
 """Logits [n, o] of a student after so many updates, over a part."""
+Prepare = Callable[[Sequence[str], Asked, int], Mapping[str, int]]
+"""Hears what will be asked of whom, over how many rows of a category, and may have it ready; the rows shown for it."""
 
 
 @dataclass
 class TaskSample:
-    """A task as teacher policies see it; `passes` counts the rows shown to each teacher."""
+    """A task as teacher policies see it, and what was spent on asking."""
 
     meanings: Meanings
     task: TaskView
-    load: Callable[[str], Teacher]
+    known: Known
     train_briefly: Answers
-    prepare: Callable[[Sequence[str], int], None] = lambda names, rows: None
-    passes: dict[str, int] = field(default_factory=dict)
+    prepare: Prepare = lambda names, what, rows: {}
+    skipped: dict[str, str] = field(default_factory=dict)
+    updates: int = 0  # of briefly trained students
+    _elsewhere: Counter[str] = field(default_factory=Counter[str])
+    _costs: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    @property
+    def passes(self) -> Counter[str]:
+        """Rows shown so far to each teacher, whatever for. What the store knew was not shown again."""
+        return self._elsewhere + Counter({name: teacher.shown for name, teacher in self.known.items()})
 
     @property
     def dataset(self) -> Dataset:
@@ -50,7 +60,8 @@ class TaskSample:
 
     def costs(self, names: Sequence[str]) -> dict[str, Tensor]:
         """One unit for all: the largest cost of any of these teachers is 1."""
-        found = {name: self.meanings.costs(self.load(name)).between for name in names}
+        self.ahead([name for name in names if name not in self._costs], "costs", 0)
+        found = of_each(names, self._own_costs, self.skipped)
         largest = max(*(float(cost.max()) for cost in found.values()), 1e-12)
         ids, mode = self.task.ids, self.task.mode
         return {
@@ -58,8 +69,14 @@ class TaskSample:
             for name, cost in found.items()
         }
 
+    def _own_costs(self, name: str) -> Tensor:
+        """In the unit of their source."""
+        if name not in self._costs:
+            self._costs[name] = self.meanings.costs(self.known[name]).between
+        return self._costs[name]
+
     def shared(self, name: str) -> float:
-        known = set(self.load(name).card.categories)
+        known = set(self.known[name].card.categories)
         return sum(category in known for category in self.task.names) / self.task.k
 
     def labels(self, rows: int) -> Tensor:
@@ -69,12 +86,13 @@ class TaskSample:
         """The sample: the same for all teachers, and for all seeds of the run."""
         return stratified(self.rows, rows, self.meanings.config.data.seed)
 
-    def ahead(self, names: Sequence[str], rows: int) -> None:
-        self.prepare(names, rows)
+    def ahead(self, names: Sequence[str], what: Asked, rows: int) -> None:
+        wanted = [name for name in names if name not in self.skipped]
+        if wanted and (what != "costs" or self.meanings.shows_rows):
+            self._elsewhere.update(self.prepare(wanted, what, rows))
 
     def logits(self, name: str, rows: int) -> Tensor:
-        part, teacher = self.shown(rows), self.load(name)
-        self.passes[name] = max(self.passes.get(name, 0), len(part))
+        part, teacher = self.shown(rows), self.known[name]
         found = teacher_logits(
             ArrayCache(self.meanings.workspace.evidence),
             teacher_fingerprint=teacher.fingerprint,
@@ -91,11 +109,16 @@ class TaskSample:
         return torch.from_numpy(np.array(found["logits"][0])).double()
 
     def features(self, name: str, rows: int) -> Tensor:
-        part, teacher = self.shown(rows), self.load(name)
-        device = self.meanings.device
-        self.passes[name] = self.passes.get(name, 0) + len(part)
-        shown = torch.arange(len(part)).split(at_once(device))
-        return torch.cat([teacher.features(part.pixels(i).to(device).float() / 255).double().cpu() for i in shown])
+        part, teacher = self.shown(rows), self.known[name]
+        found = row_features(
+            ArrayCache(self.meanings.workspace.evidence),
+            network=teacher.fingerprint,
+            features_of=teacher.features,
+            part=part,
+            data_fingerprint=self.meanings.seen,
+            device=self.meanings.device,
+        )
+        return torch.from_numpy(np.array(found["features"])).double()
 
     def student(self, rows: int, steps: int) -> Tensor:
         part = self.shown(rows)
@@ -110,6 +133,7 @@ class TaskSample:
 
         def make(create: Create) -> None:
             answers = self.train_briefly(part, steps)
+            self.updates += steps
             create("logits", tuple(answers.shape), "<f4")[:] = answers.float().cpu().numpy()
 
         cache = ArrayCache(self.meanings.workspace.evidence)

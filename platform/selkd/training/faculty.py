@@ -18,6 +18,7 @@ from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.teachers import Teacher
 from selkd.objectives.links import Link, link, mapped
+from selkd.selection.teachers import Chosen
 from selkd.training.meanings import Meanings
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,10 @@ class Faculty:
 
     teachers: tuple[Teacher, ...]
     links: tuple[Link, ...]
-    scores: Mapping[str, float]  # what decided, by name
+    chosen: Chosen  # what decided, by name, and who could not be asked
 
     @classmethod
-    def of(
-        cls, shares: Mapping[Teacher, float], scores: Mapping[str, float], meanings: Meanings, task: TaskView
-    ) -> "Faculty":
+    def of(cls, shares: Mapping[Teacher, float], chosen: Chosen, meanings: Meanings, task: TaskView) -> "Faculty":
         """Costs are divided by the largest of all these teachers, so that epsilon means the same in every run."""
         costs = {teacher: meanings.costs(teacher) for teacher in shares}
         largest = max(float(found.between.max()) for found in costs.values())
@@ -54,7 +53,7 @@ class Faculty:
                 link(found.between, torch.tensor(same), task.ids, task.mode,
                      theirs=found.theirs, ours=found.ours, share=share)
             )  # fmt: skip
-        return cls(tuple(shares), tuple(links), scores)
+        return cls(tuple(shares), tuple(links), chosen)
 
     @property
     def fingerprint(self) -> str:
@@ -70,7 +69,8 @@ class Faculty:
     def report(self) -> dict[str, Any]:
         """Who teaches, how much each counts, and what decided."""
         shares = {one.card.name: found.share for one, found in zip(self.teachers, self.links, strict=True)}
-        return {"chosen": shares, "scores": dict(self.scores)}
+        skipped = {"skipped": dict(self.chosen.skipped)} if self.chosen.skipped else {}
+        return {"chosen": shares, "scores": dict(self.chosen.scores), **skipped}
 
     def answers(self, logits: Tensor) -> Tensor:
         """The teachers' mean answer in the task's categories: log-probabilities [N, o] of logits [N, all K1]."""

@@ -1,5 +1,6 @@
 """What the categories of a teacher and of the data mean to each other, asked of training rows alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +13,20 @@ from selkd.data.faults import Faults
 from selkd.data.samples import category_means, stratified
 from selkd.errors import UserError
 from selkd.files import fingerprint
-from selkd.models.teachers import Teacher, TeacherRepository
+from selkd.models.teachers import Teacher
 from selkd.semantics import SEMANTICS, Costs, Labels
+
+
+class Known(dict[str, Teacher]):
+    """Teachers by name, each read once; they count the rows that they are shown."""
+
+    def __init__(self, load: Callable[[str], Teacher]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, name: str) -> Teacher:
+        self[name] = found = self._load(name)
+        return found
 
 
 @dataclass(frozen=True)
@@ -25,12 +38,18 @@ class Meanings:
     dataset: Dataset
     train: Part  # of all categories of the data
     device: torch.device
+    known: Known
 
     @property
     def seen(self) -> str:
         """Fingerprint of the run's data as its training rows show them, faults included."""
         faults, data = self.config.data.faults, self.dataset.fingerprint
         return data if faults == Faults() else fingerprint([data, faults.model_dump(), self.config.data.seed])
+
+    @property
+    def shows_rows(self) -> bool:
+        """Whether networks are asked about rows to tell what categories mean."""
+        return "rows" in type(self.config.semantics).model_fields
 
     def costs(self, teacher: Teacher) -> Costs:
         """As the source of semantics has them, in its own unit."""
@@ -55,7 +74,7 @@ class Meanings:
         return self._means(network, self.dataset, self.train, rows)
 
     def _prototypes(self, teacher: Teacher, encoder: str, rows: int) -> tuple[Tensor, Tensor]:
-        network = TeacherRepository(self.workspace.teachers).load(encoder, self.device)
+        network = self.known[encoder]
         dataset, part = self._of_teacher(teacher)
         unknown = [name for name in teacher.card.categories if name not in dataset.categories]
         if unknown:
@@ -70,7 +89,7 @@ class Meanings:
     def _of_teacher(self, teacher: Teacher) -> tuple[Dataset, Part]:
         """The teacher's own data; where they are the run's, its training rows alone."""
         data = teacher.card.data
-        if data.fingerprint == self.dataset.fingerprint:
+        if data.name == self.config.data.source or data.fingerprint == self.dataset.fingerprint:
             return self.dataset, self.train
         try:
             dataset = load(data.name, root=self.config.data.root or self.workspace.data)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any
 
 from selkd.config import RunConfig, Workspace
 from selkd.errors import CannotWrite, UserError
+from selkd.selection.teachers.base import Asked
 from selkd.tracking import TrialRecord, provenance
+from selkd.training.asking import Prepare
 from selkd.training.ending import KINDS, Moved, Paused, StoppedEarly, ask_to_end, signals_kept
 from selkd.training.loop import Epoch
 from selkd.training.run import Recording, ended_in, work
@@ -210,20 +213,40 @@ def _loop(settings: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def answers_with_ray(config: RunConfig, workspace: Workspace, names: Sequence[str], rows: int, cpus: int) -> None:
-    """Have the answers of these teachers to a task's sample in the evidence, several teachers at once."""
+@contextlib.contextmanager
+def asking_with_ray(config: RunConfig, workspace: Workspace, cpus: int) -> Iterator[Prepare]:
+    """Have what is asked of teachers in the evidence, so many of them at once."""
+    tree = config.model_dump(mode="json")
     with started(cpus) as running:
         ask = running.remote(num_cpus=1)(_ask)
-        tree = config.model_dump(mode="json")
-        running.get([ask.remote(tree, str(workspace.root), name, rows) for name in names])
+
+        def prepare(names: Sequence[str], what: Asked, rows: int) -> Counter[str]:
+            found, waiting = Counter[str](), []
+            for name in names:
+                if len(waiting) == cpus:
+                    done, waiting = running.wait(waiting)
+                    found.update(running.get(done[0]))
+                waiting.append(ask.remote(tree, str(workspace.root), name, what, rows))
+            for passes in running.get(waiting):
+                found.update(passes)
+            return found
+
+        yield prepare
 
 
-def _ask(config: dict[str, Any], workspace: str, name: str, rows: int) -> None:
-    """A teacher that cannot be asked is not: whoever needs its answers will learn why."""
+def _ask(config: dict[str, Any], workspace: str, name: str, what: Asked, rows: int) -> dict[str, int]:
+    """The rows shown for it. A teacher that cannot be asked is not: whoever needs its answers will learn why."""
+    settings = RunConfig.model_validate(config)
+    sample = Setup.of(settings, Workspace(Path(workspace)), Workers(), device_of(settings)).sample
     with contextlib.suppress(UserError):
-        settings = RunConfig.model_validate(config)
-        setup = Setup.of(settings, Workspace(Path(workspace)), Workers(), device_of(settings))
-        setup.teacher_evidence().sample.logits(name, rows)
+        match what:
+            case "costs":
+                sample.costs([name])
+            case "logits":
+                sample.logits(name, rows)
+            case "features":
+                sample.features(name, rows)
+    return dict(sample.passes)
 
 
 @contextlib.contextmanager

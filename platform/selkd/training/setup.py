@@ -1,10 +1,10 @@
 """From a configuration to what a loop needs: data, teacher, evidence, network, objective."""
 
 import copy
+import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -18,22 +18,23 @@ from selkd.data.augment import Augmentation
 from selkd.data.cache import ArrayCache, Arrays
 from selkd.data.evidence import Answers, statistics, teacher_logits
 from selkd.data.faults import Faults, kinds, misled, spoiled
-from selkd.errors import UserError
+from selkd.errors import Busy, CannotWrite, UserError
 from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
 from selkd.selection import SAMPLES, TEACHERS, RowEvidence, TeacherEvidence
 from selkd.selection.categories import Choice
-from selkd.selection.teachers import About
+from selkd.selection.teachers import About, Chosen
+from selkd.selection.teachers.base import RankingSettings
 from selkd.tracking import StudentCard
 from selkd.training.agreement import foreign, same_categories, square
-from selkd.training.asking import TaskSample
+from selkd.training.asking import Prepare, TaskSample
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
 from selkd.training.briefly import answers_of
 from selkd.training.faculty import Faculty, SideBySide
-from selkd.training.meanings import Meanings
+from selkd.training.meanings import Known, Meanings
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
 from selkd.training.start import started
@@ -42,6 +43,8 @@ from selkd.training.weighing import Weighing
 from selkd.training.workers import Workers
 from selkd.weighting import WEIGHTINGS
 from selkd.weighting.learned import LearnedSettings
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float64": torch.float64}
 
@@ -98,29 +101,54 @@ class Setup:
         """Teachers with categories of their own, where the objective learns from such."""
         if not self.config.crosses:
             return None
-        evidence, settings = self.teacher_evidence(), self.config.selection.teachers
-        chosen = TEACHERS[settings.policy](settings).choose(evidence, self.config.seed)
-        repository = TeacherRepository(self.workspace.teachers)
-        shares = {repository.load(name, self.device): share for name, share in chosen.shares.items()}
-        return Faculty.of(shares, chosen.scores, self.meanings, self.task)
+        chosen = self._chosen(self.teacher_evidence())
+        for reason in chosen.skipped.values() if self.workers.first else ():
+            log.warning("skipped: %s", reason)
+        shares = {self.known[name]: share for name, share in chosen.shares.items()}
+        return Faculty.of(shares, chosen, self.meanings, self.task)
 
-    def teacher_evidence(self, prepare: Callable[[Sequence[str], int], None] = lambda *_: None) -> TeacherEvidence:
-        """What teacher policies may read; `prepare` hears whose answers will be asked, and may have them ready."""
-        repository = TeacherRepository(self.workspace.teachers)
-        cards = {name: About(card.categories, card.validation_accuracy) for name, card in repository.cards()[0].items()}
+    def _chosen(self, evidence: TeacherEvidence) -> Chosen:
+        """As the policy says; where it ranks and its choice turns out to be broken, as it says of the others."""
+        settings = self.config.selection.teachers
+        chosen = TEACHERS[settings.policy](settings).choose(evidence, self.config.seed)
+        faults = {name: self._fault(name) for name in chosen.shares} if isinstance(settings, RankingSettings) else {}
+        broken = {name: fault for name, fault in faults.items() if fault}
+        if not broken:
+            return chosen
+        cards = {name: about for name, about in evidence.cards.items() if name not in broken}
+        return self._chosen(replace(evidence, cards=cards, broken={**evidence.broken, **broken}))
+
+    def _fault(self, name: str) -> str | None:
+        """Why a teacher cannot be asked."""
+        try:
+            _ = self.known[name].classifier
+        except (Busy, CannotWrite):
+            raise
+        except UserError as error:
+            return str(error)
+        return None
+
+    def teacher_evidence(self, prepare: Prepare = lambda *_: {}) -> TeacherEvidence:
+        """What teacher policies may read; `prepare` hears what will be asked of whom, and may have it ready."""
+        cards, broken = TeacherRepository(self.workspace.teachers).cards()
+        about = {name: About(card.categories, card.validation_accuracy) for name, card in cards.items()}
         self.sample.prepare = prepare
-        return TeacherEvidence(self.config.teacher, cards, self.sample)
+        return TeacherEvidence(self.config.teacher, about, self.sample, broken)
 
     @cached_property
     def sample(self) -> TaskSample:
         """What teacher policies may ask about the task."""
-        repository = TeacherRepository(self.workspace.teachers)
-        load = cache(lambda name: repository.load(name, self.device))
-        return TaskSample(self.meanings, self.task, load, partial(answers_of, self.config, self.workspace, self.task))
+        train_briefly = partial(answers_of, self.config, self.workspace, self.task)
+        return TaskSample(self.meanings, self.task, self.known, train_briefly)
+
+    @cached_property
+    def known(self) -> Known:
+        """The teachers of the repository that this run looked at."""
+        return Known(partial(TeacherRepository(self.workspace.teachers).load, device=self.device))
 
     @cached_property
     def meanings(self) -> Meanings:
-        return Meanings(self.config, self.workspace, self.dataset, self.splits.train, self.device)
+        return Meanings(self.config, self.workspace, self.dataset, self.splits.train, self.device, self.known)
 
     @property
     def teachers(self) -> tuple[Teacher, ...]:

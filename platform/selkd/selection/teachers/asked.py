@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from selkd.selection.teachers import scores
-from selkd.selection.teachers.base import RankingPolicy, SampleSettings, TeacherEvidence, register
+from selkd.selection.teachers.base import (
+    Asked,
+    RankingPolicy,
+    SampleSettings,
+    TeacherEvidence,
+    finite,
+    of_each,
+    register,
+)
 
 
 class AskedPolicy(RankingPolicy):
@@ -14,11 +22,11 @@ class AskedPolicy(RankingPolicy):
 
     def scores(self, evidence: TeacherEvidence, names: Sequence[str], seed: int) -> dict[str, float]:
         assert isinstance(self.settings, SampleSettings)
-        if self.asks_logits:
-            evidence.sample.ahead(names, self.settings.rows)
-        return {name: self.score(evidence, name, self.settings.rows) for name in names}
+        sample, rows = evidence.sample, self.settings.rows
+        sample.ahead(names, self.asks, rows)
+        return of_each(names, lambda name: finite(name, self.name, self.score(evidence, name, rows)), sample.skipped)
 
-    asks_logits: ClassVar[bool] = True
+    asks: ClassVar[Asked] = "logits"
 
     def score(self, evidence: TeacherEvidence, name: str, rows: int) -> float:
         raise NotImplementedError
@@ -31,7 +39,7 @@ class Overlap(RankingPolicy):
     name: ClassVar[str] = "overlap"
 
     def scores(self, evidence: TeacherEvidence, names: Sequence[str], seed: int) -> dict[str, float]:
-        return {name: evidence.sample.shared(name) for name in names}
+        return of_each(names, evidence.sample.shared, evidence.sample.skipped)
 
 
 @register
@@ -61,7 +69,7 @@ class LogMe(AskedPolicy):
     """Evidence of linear models of the labels on a teacher's features (LogME, You et al. 2021)."""
 
     name: ClassVar[str] = "logme"
-    asks_logits: ClassVar[bool] = False
+    asks: ClassVar[Asked] = "features"
 
     def score(self, evidence: TeacherEvidence, name: str, rows: int) -> float:
         sample = evidence.sample

@@ -3,16 +3,20 @@
 Shapes: n rows of a sample, K1 categories of a teacher, o outputs of the student, d features.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import Field
 from torch import Tensor
 
-from selkd.errors import UserError, nearest
+from selkd.errors import Busy, CannotWrite, UserError, nearest
 from selkd.registry import Registry
 from selkd.selection.base import PolicySettings
+
+T = TypeVar("T")
+Asked = Literal["costs", "logits", "features"]
 
 
 class TeacherPolicySettings(PolicySettings):
@@ -30,6 +34,7 @@ class Chosen:
 
     shares: Mapping[str, float]
     scores: Mapping[str, float] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)  # teachers that could not be read or asked, and why
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,14 @@ class About:
 class Sample(Protocol):
     """What may be asked about the task: its training rows alone, and networks over so many rows of each category."""
 
+    @property
+    def skipped(self) -> dict[str, str]: ...  # teachers that could not be asked, and why
+
     def prior(self) -> Tensor: ...  # [o] shares of the training rows
 
-    def costs(self, names: Sequence[str]) -> dict[str, Tensor]: ...  # [K1, o] of each teacher, the largest being 1
+    def costs(
+        self, names: Sequence[str]
+    ) -> dict[str, Tensor]: ...  # [K1, o] of each that can be asked, the largest being 1
 
     def shared(self, name: str) -> float: ...  # share of the task's categories that the teacher knows by name
 
@@ -57,7 +67,7 @@ class Sample(Protocol):
 
     def student(self, rows: int, steps: int) -> Tensor: ...  # [n, o] logits of one student, trained briefly
 
-    def ahead(self, names: Sequence[str], rows: int) -> None: ...  # these teachers' logits will be asked
+    def ahead(self, names: Sequence[str], what: Asked, rows: int) -> None: ...  # this will be asked of these teachers
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,40 @@ class TeacherEvidence:
     named: str | None  # the teacher that the key `teacher` names
     cards: Mapping[str, About]  # of all teachers that can be read, by name
     known: Sample | None = None
+    broken: Mapping[str, str] = field(default_factory=dict)  # teachers that cannot be read, and why
 
     @property
     def sample(self) -> Sample:
         assert self.known is not None
         return self.known
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Teachers that are of no use, and why."""
+        return {**self.broken, **(self.known.skipped if self.known else {})}
+
+
+def of_each(names: Iterable[str], ask: Callable[[str], T], skipped: dict[str, str]) -> dict[str, T]:
+    """What is found of each teacher. One that cannot be asked is noted in `skipped`; somebody must be left."""
+    names, found = list(names), {}
+    for name in names:
+        try:
+            if name not in skipped:
+                found[name] = ask(name)
+        except (CannotWrite, Busy):
+            raise
+        except UserError as error:
+            skipped[name] = str(error)
+    if not found:
+        raise UserError(f"no teacher can be asked: {'; '.join(dict.fromkeys(skipped[name] for name in names))}")
+    return found
+
+
+def finite(name: str, score: str, value: float) -> float:
+    """A score that is no number says nothing of a teacher."""
+    if not math.isfinite(value):
+        raise UserError(f"teacher {name!r}: its {score} is {value}. Look at its answers, or leave it out.")
+    return value
 
 
 class TeacherPolicy:
@@ -111,7 +150,7 @@ class RankingPolicy(TeacherPolicy):
     Settings = RankingSettings
 
     def scores(self, evidence: TeacherEvidence, names: Sequence[str], seed: int) -> dict[str, float]:
-        """Of the teachers `names`, or of those among them that a funnel let through to its end."""
+        """Of the teachers `names` that can be asked, or of those that a funnel let through to its end."""
         raise NotImplementedError
 
     def choose(self, evidence: TeacherEvidence, seed: int) -> Chosen:
@@ -119,7 +158,7 @@ class RankingPolicy(TeacherPolicy):
         names = candidates(evidence, self.settings.among)
         scores = self.scores(evidence, names, seed)
         best = ranked(scores)[: self.settings.number]
-        return Chosen(self.shares({name: scores[name] for name in best}), scores)
+        return Chosen(self.shares({name: scores[name] for name in best}), scores, evidence.skipped)
 
     def shares(self, best: Mapping[str, float]) -> dict[str, float]:
         """How much each of the best counts, given their scores."""
@@ -128,12 +167,15 @@ class RankingPolicy(TeacherPolicy):
 
 def candidates(evidence: TeacherEvidence, among: Sequence[str] | None) -> list[str]:
     """The teachers to rank, by name."""
-    if not evidence.cards:
+    if not evidence.cards and not evidence.broken:
         raise UserError("selection.teachers: the repository holds no teacher. `selkd teachers add` makes one.")
     for name in among or ():
-        if name not in evidence.cards:
+        if name not in evidence.cards and name not in evidence.broken:
             raise UserError(f"selection.teachers.among: no teacher {name!r}. {nearest(name, evidence.cards)}")
-    return sorted(among or evidence.cards)
+    found = sorted(name for name in among or evidence.cards if name in evidence.cards)
+    if not found:
+        raise UserError(f"selection.teachers: no teacher can be used: {'; '.join(evidence.broken.values())}")
+    return found
 
 
 def ranked(scores: Mapping[str, float]) -> list[str]:

@@ -10,12 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import Field
-from torch import Tensor
+from pydantic import Field, model_validator
 
-from selkd.errors import UserError
 from selkd.selection.teachers import scores
-from selkd.selection.teachers.base import RankingPolicy, Sample, SampleSettings, TeacherEvidence, ranked, register
+from selkd.selection.teachers.base import (
+    RankingPolicy,
+    Sample,
+    SampleSettings,
+    TeacherEvidence,
+    of_each,
+    ranked,
+    register,
+)
 
 
 class RelatedSettings(SampleSettings):
@@ -36,6 +42,15 @@ class RelatedSettings(SampleSettings):
         description="How fast weights of several teachers fall with their cost, exp(-cost / spread); the standard "
         "deviation of the costs when absent.",
     )
+
+    @model_validator(mode="after")
+    def _enough_come_through(self) -> "RelatedSettings":
+        for level, key in ((1, "first"), (2, "second")):
+            if self.level >= level and self.number > (limit := getattr(self, key)):
+                raise ValueError(
+                    f"number: {self.number} teachers are asked for, and {key}: {limit} come so far. Raise {key}."
+                )
+        return self
 
 
 @dataclass(frozen=True)
@@ -58,26 +73,18 @@ class Assessment:
 def assess(sample: Sample, names: Sequence[str], settings: RelatedSettings) -> Assessment:
     """The funnel: all teachers at level 0, the best `first` at level 1, of these the best `second` at level 2."""
     costs, prior = sample.costs(names), sample.prior()
-    skipped: dict[str, str] = {}
-    levels = [{name: scores.prior_cost(costs[name], prior, settings.epsilon) for name in names}]
+    levels = [{name: scores.prior_cost(costs[name], prior, settings.epsilon) for name in costs}]
     if settings.level >= 1:
         kept = _cheapest(levels[0], settings.first)
-        sample.ahead(kept, settings.rows)
+        sample.ahead(kept, "logits", settings.rows)
         labels = sample.labels(settings.rows)
-        p: dict[str, Tensor] = {}
-        for name in kept:
-            try:
-                p[name] = sample.logits(name, settings.rows).double().softmax(1)
-            except UserError as error:
-                skipped[name] = str(error)
-        if not p:
-            raise UserError(f"no teacher can be asked: {'; '.join(skipped.values())}")
+        p = of_each(kept, lambda name: sample.logits(name, settings.rows).double().softmax(1), sample.skipped)
         levels.append({name: scores.label_cost(p[name], labels, costs[name]) for name in p})
         if settings.level == 2:
             q = sample.student(settings.rows, settings.steps).double().softmax(1)
             kept = _cheapest(levels[1], settings.second)
             levels.append({name: scores.student_cost(p[name], q, costs[name], settings.epsilon) for name in kept})
-    return Assessment(tuple(levels), skipped)
+    return Assessment(tuple(levels), dict(sample.skipped))
 
 
 def _cheapest(costs: Mapping[str, float], number: int) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from selkd.transport import transport_distance
+from selkd.transport import RowsAndColumns, solve, transport_distance
 
 ROUNDS = 100  # of the fixed point of LogME
 
@@ -28,6 +28,14 @@ def label_cost(p: Tensor, labels: Tensor, cost: Tensor) -> float:
 def student_cost(p: Tensor, q: Tensor, cost: Tensor, epsilon: float) -> float:
     """Mean transport from the teacher's answers to a student's (p [n, K1], q [n, o])."""
     return float(transport_distance(p.to(cost), q.to(cost), cost, epsilon).mean())
+
+
+def mean_plan(p: Tensor, q: Tensor, cost: Tensor, epsilon: float) -> Tensor:
+    """The mean [K1, o] of the plans whose costs `prior_cost` and `student_cost` tell, a row at a time."""
+    found = torch.zeros_like(cost)
+    for source, sink in zip(p.to(cost), q.to(cost), strict=True):
+        found += solve(-cost, RowsAndColumns(sink, source), epsilon=epsilon).log.exp() / len(p)
+    return found
 
 
 def leep(p: Tensor, labels: Tensor, outputs: int) -> float:
@@ -59,6 +67,9 @@ def logme(features: Tensor, labels: Tensor, outputs: int) -> float:
     sigma = s**2
     found = []
     for column in F.one_hot(labels, outputs).double().T:
+        if float(sigma.sum()) == 0:  # features of zeros: the labels are noise, and alpha without bound
+            found.append(n / 2 * (math.log(n / (2 * math.pi * max(float(column @ column), 1e-12))) - 1))
+            continue
         z2 = (u.T @ column) ** 2
         outside = (column @ column - z2.sum()).clamp(min=0)
         alpha = beta = 1.0
