@@ -27,7 +27,7 @@ LAYERS = {
     "training": {
         *("transport", "data", "models", "objectives", "selection", "semantics", "weighting", "config", "tracking")
     },
-    "reproduction": {"data", "models", "config", "tracking", "training", "recorded"},
+    "reproduction": {"data", "models", "selection", "config", "tracking", "training", "recorded"},
     "promotion": {"data", "models", "config", "tracking", "recorded"},
     "sweeps": {"data", "models", "selection", "config", "tracking", "training"},
     "cluster": {"config", "tracking"},

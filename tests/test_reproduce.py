@@ -15,6 +15,7 @@ from selkd.config import Workspace
 from selkd.errors import UserError
 from selkd.files import checksum, read_json, write_json
 from selkd.models.card import CARD
+from selkd.pools import train_pool
 from selkd.reproduction import Difference, Reproduction, reproduce
 from selkd.reproduction.run import ELSEWHERE
 from selkd.tracking import Ledger, TrialRecord
@@ -228,6 +229,25 @@ def test_a_teacher_is_found_by_what_it_is_not_by_its_name(student: Path, workspa
         UserError, match=r"teacher: .*taught by 'teacher' with fingerprint [0-9a-f]{12}, and no teacher"
     ):
         reproduce(str(student), elsewhere)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"policy": "accuracy"}, {"policy": "transport", "number": 2}, {"policy": "logme", "number": 3}]
+)
+def test_teachers_that_a_policy_chose_teach_again_whoever_came_since(tmp_path: Path, policy: dict[str, Any]) -> None:
+    workspace = Workspace(tmp_path)
+    there = {"a": ["one", "two"], "b": ["three", "five", "six"], "c": ["seven", "eight"]}
+    base = {key: value for key, value in SMALL.items() if key != "name"}
+    train_pool(
+        {"name": "pool", "base": base, "teachers": {k: {"task.categories": v} for k, v in there.items()}}, workspace
+    )
+    student = recorded(
+        {**SMALL, "task": {"categories": ["three", "five"]}, "objective": "transport",
+         "selection": {"teachers": policy}}, workspace
+    )  # fmt: skip
+    train_pool({"name": "pool", "base": base, "teachers": {"best": {"task.categories": ["three", "five"]}}}, workspace)
+    found = reproduce(str(student), workspace)
+    assert found.verdict == "identical", found.first
 
 
 def test_other_data_under_the_same_name_are_refused_by_their_content(rewritten, workspace: Workspace) -> None:

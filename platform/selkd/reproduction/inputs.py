@@ -5,8 +5,10 @@ from pathlib import Path
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset
 from selkd.errors import UserError
+from selkd.files import read_json
 from selkd.models.teachers import TeacherRepository
 from selkd.recorded import Recorded
+from selkd.selection.teachers.base import ranked
 from selkd.training.setup import rows_of
 
 
@@ -33,6 +35,19 @@ def _refuse_others(recorded: Recorded, dataset: Dataset, source: str) -> None:
             f"data: {source} here is not what {recorded.key} was trained on (fingerprint {wanted[:12]} when recorded, "
             f"{dataset.fingerprint[:12]} here). Restore those data, or name them with --data SOURCE."
         )
+
+
+def with_chosen(recorded: Recorded, config: RunConfig) -> RunConfig:
+    """The configuration with the teachers that a policy chose then: since, the repository may have changed."""
+    path = recorded.record.folder / "selection.json"
+    if not config.crosses or not config.selection.teachers.chooses or not path.is_file():
+        return config
+    found = read_json(path)["teachers"]
+    order = ranked(found["scores"]) if found["scores"] else sorted(found["chosen"])
+    weights = {name: found["chosen"][name] for name in order if name in found["chosen"]}
+    settings = config.model_dump(mode="json")
+    settings["selection"]["teachers"] = {"policy": "named", "weights": weights}
+    return RunConfig.of(settings)
 
 
 def with_teacher(recorded: Recorded, config: RunConfig, workspace: Workspace) -> RunConfig:

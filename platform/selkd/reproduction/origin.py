@@ -91,7 +91,9 @@ def _configuration(recorded: Record, here: Record) -> Iterator[Difference]:
 
 def _versions(recorded: Record, here: Record) -> Iterator[Difference]:
     before, now = recorded.get("versions") or {}, here["versions"]
+    plug_ins = sorted((before.keys() | now.keys()) - {*PACKAGES, *BOOKKEEPING, "selkd"})
     for names, effect, decides in (
+        (plug_ins, "what its components do", True),
         (PACKAGES, LAST_DIGITS, True),
         (BOOKKEEPING, "records and searches, not the student", False),
     ):

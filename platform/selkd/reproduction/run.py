@@ -13,7 +13,7 @@ from selkd.config import RunConfig, Workspace
 from selkd.errors import UserError
 from selkd.files import writing_folder
 from selkd.recorded import Recorded, find, finished
-from selkd.reproduction.inputs import with_data, with_teacher
+from selkd.reproduction.inputs import with_chosen, with_data, with_teacher
 from selkd.reproduction.origin import Difference, device_of, differences, flat
 from selkd.reproduction.outcome import Likeness, Verdict, compare
 from selkd.tracking import TrialRecord, provenance
@@ -77,8 +77,9 @@ def reproduce(
         recorded = finished(find(run, workspace, scratch.root))
         config = with_teacher(recorded, with_data(recorded, recorded.config(), data, workspace), workspace)
         config = _on_this_machine(recorded, config)
+        said, config = config, with_chosen(recorded, config)
         _lend_start(config, workspace, scratch)
-        before = _before(recorded, config, scratch)
+        before = _before(recorded, config, said, scratch)
         on_before(before)
         trained = train(config, scratch, on_epoch=on_epoch, recording=Recording(deliver=False, figures=False))
         likeness = compare(recorded.record, TrialRecord(trained.folder), config.task.mode)
@@ -116,11 +117,12 @@ def _on_this_machine(recorded: Recorded, config: RunConfig) -> RunConfig:
     return RunConfig.of(changed)
 
 
-def _before(recorded: Recorded, config: RunConfig, scratch: Workspace) -> list[Difference]:
+def _before(recorded: Recorded, config: RunConfig, said: RunConfig, scratch: Workspace) -> list[Difference]:
+    """What differs, in what is used and in what was `said` of it."""
     device = device_here(config)
     with threads(config.training.threads):  # evidence that is missing is computed as training would
         contents = Setup.of(config, scratch, Workers(), device).fingerprints()
-    return differences(recorded.begins, provenance(), contents, flat(config.model_dump(mode="json")), device.type)
+    return differences(recorded.begins, provenance(), contents, flat(said.model_dump(mode="json")), device.type)
 
 
 def _keep(run: Path, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Teachers that the configuration names."""
 
+import math
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -30,4 +31,5 @@ class Named(TeacherPolicy):
     def choose(self, evidence: TeacherEvidence, seed: int) -> Chosen:
         weights = self.settings.weights or {name: 1.0 for name in (evidence.named,) if name is not None}
         total = sum(weights.values())
+        total = 1.0 if math.isclose(total, 1, rel_tol=1e-12) else total  # shares stay what they are, to the last bit
         return Chosen({name: weight / total for name, weight in weights.items()})
