@@ -27,6 +27,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "chosen rows": {"objective": "kd", "selection": {"samples": {"policy": "el2n", "keep": 0.7, "rounds": 2}}},
     "learned weights": {"objective": "kd", "weighting": TGEO, "data": {"outer": 0.2}, "training": {"accumulate": 1}},
     "half precision": {"objective": "selkd", "training": {"precision": "bf16"}},
+    "other categories": {
+        "objective": "transport",
+        "training": {"precision": "bf16"},
+        "teacher": None,
+        "selection": {"teachers": {"policy": "leep", "rows": 5}},
+    },
 }
 
 
@@ -35,7 +41,7 @@ train = partial(recorded, recording=Recording(deliver=False, figures=False))
 
 def config(kind: dict[str, Any]) -> RunConfig:
     training = {"epochs": EPOCHS, "accumulate": ACCUMULATE, "keep": "last", "clip": 1.0, **kind.get("training", {})}
-    rows = 40 if "selection" not in kind else 57
+    rows = 57 if kind.get("selection", {}).get("samples") else 40
     return RunConfig.of({
         "task": {"categories": ["three", "five"], "mode": "closed"}, "teacher": "untrained",
         "student": {"model": "cnn", "width": 4}, "workers": {"device": "cpu"},

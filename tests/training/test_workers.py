@@ -25,6 +25,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("closed", SELKD, {"batch_size": 2, "clip": 0.5}),  # three workers: one has no rows at all
     ("open", {"name": "kd"}, {"teacher": "online", "accumulate": 2, "mixup": 0.4, "cutmix": 1.0}),
     ("closed", SELKD, {"teacher": "online", "dropout": 0.3}),
+    ("closed", {"name": "transport", "tolerance": 1e-12}, {}),
+    ("open", {"name": "transport", "kind": "debiased", "likeliest": 4, "tolerance": 1e-12}, {"batch_size": 2}),
+    ("open", {"name": "mapped"}, {}),
 ]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from selkd.transport import RowsAndColumns, ground_cost, solve, transport_distance
+from selkd.transport import RowsAndColumns, distance, ground_cost, solve, transport_distance
 
 
 def simplex(*shape: int) -> Tensor:
@@ -34,6 +34,25 @@ def test_costs_equal_those_of_the_plans(epsilon: float):
     for kind, value in kinds:
         found = transport_distance(p, q, cost, epsilon, kind, tolerance=1e-11)
         torch.testing.assert_close(found, value, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["sharp", "regularised", "debiased"])
+def test_rows_that_share_a_kernel_are_answered_as_if_alone(kind, monkeypatch: pytest.MonkeyPatch):
+    """Rows of very different difficulty leave the iteration one by one; none may take another's answer or slope."""
+    p, q, cost = torch.randn(9, 6).double(), torch.randn(9, 5).double(), torch.rand(6, 5, dtype=torch.float64)
+    p, q = p * torch.linspace(0.1, 8, 9)[:, None], q * torch.linspace(8, 0.1, 9)[:, None]
+    within = (torch.rand(6, 6, dtype=torch.float64), torch.rand(5, 5, dtype=torch.float64))
+    weight = torch.rand(9, dtype=torch.float64)
+    monkeypatch.setattr(distance, "_one_by_one", None)  # what shares no kernel is not asked here
+
+    def answered(rows: slice) -> list[Tensor]:
+        a, b = (part[rows].softmax(1).requires_grad_() for part in (p, q))
+        found = transport_distance(a, b, cost, 0.1, kind, within=within, tolerance=1e-12)
+        return [found.detach(), *torch.autograd.grad(found @ weight[rows], (a, b))]
+
+    alone = [answered(slice(row, row + 1)) for row in range(9)]
+    for whole, parts in zip(answered(slice(None)), zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts), atol=1e-9, rtol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["sharp", "regularised"])
@@ -175,3 +194,17 @@ def test_ground_costs():
     torch.testing.assert_close(ground_cost(*paths, "hierarchy"), torch.tensor([[0.0, 4.0], [2.0, 4.0]]))
     torch.testing.assert_close(ground_cost(["x", "y"], ["y"], "zero-one"), torch.tensor([[1.0], [0.0]]))
     torch.testing.assert_close(ground_cost(a, b, lambda x, y: x @ y.T), a @ b.T)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 0.3, 3.0])
+def test_gradients_are_exact_where_answers_hardly_move_the_distance(spread: float) -> None:
+    """Equal costs to all other categories: the slopes nearly vanish, and rounding must not take their place."""
+    cost = (1 - torch.eye(10, dtype=torch.float64))[:, [3, 5, 8, 9]]
+    generator = torch.Generator().manual_seed(0)
+    p, z = ((spread * torch.randn(11, k, generator=generator, dtype=torch.float64)).requires_grad_() for k in (10, 4))
+    shared = transport_distance(p.softmax(1), z.softmax(1), cost, 0.05, tolerance=1e-13)
+    alone = distance._one_by_one(p.softmax(1), z.softmax(1), cost, 0.05, True, 1e-13, 5000)
+    for found, expected in zip(
+        torch.autograd.grad(shared.sum(), (p, z)), torch.autograd.grad(alone.sum(), (p, z)), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)

@@ -16,6 +16,7 @@ STEPS = 500  # of conjugate gradients
 QUICK = 200  # kernel iterations, before a pair is given to Newton
 CHUNK = 2**22  # plan entries held at once
 LOOK = 8  # iterations between two looks at the errors
+ROUNDING = 1e-16  # share of a sum that its last digit is
 
 
 class Pairs(NamedTuple):
@@ -108,18 +109,22 @@ def _fields(found: Pairs, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
     def rows_of(y: Tensor) -> Tensor:
         return u * ((v * y) @ kernel.T)
 
-    rhs = cols - v * ((u * inverse * rows) @ kernel)
-    y, residual = torch.zeros_like(rhs), rhs
+    def balanced(residual: Tensor) -> Tensor:
+        """Without what rounding puts along a common potential, which no step can take away."""
+        return residual - col_mass * (residual.sum(-1, keepdim=True) / total)
+
+    total = col_mass.sum(-1, keepdim=True)
+    y, residual = torch.zeros_like(cols), balanced(cols - v * ((u * inverse * rows) @ kernel))
     direction = weight * residual
     size = (residual * direction).sum(-1, keepdim=True)
-    target = 1e-26 * size
+    target = torch.maximum(1e-26 * size, ROUNDING**2 * (weight * cols**2).sum(-1, keepdim=True))
     for step in range(STEPS):
         if step % LOOK == 0 and bool((size <= target).all()):
             break
         image = col_mass * direction - reached(direction)
         curvature = (direction * image).sum(-1, keepdim=True)
         length = torch.where((curvature > 0) & (size > target), size / curvature, 0.0)
-        y, residual = y + length * direction, residual - length * image
+        y, residual = y + length * direction, balanced(residual - length * image)
         scaled = weight * residual
         new = (residual * scaled).sum(-1, keepdim=True)
         direction, size = scaled + torch.where(size > 0, new / size, 0.0) * direction, new
