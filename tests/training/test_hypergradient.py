@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from selkd import models
 from selkd.objectives import Context, Objective, View, find
@@ -14,7 +16,7 @@ from selkd.objectives.links import Link
 from selkd.selection import RowEvidence
 from selkd.training.batches import Batch
 from selkd.training.forward import Forward, Parameters
-from selkd.training.hypergradient import gradient_at, stepped, weight_slopes
+from selkd.training.hypergradient import along, gradient_at, stepped, weight_slopes
 from selkd.training.randomness import RowKeys
 from selkd.weighting import Moment, Weighting
 from selkd.weighting.learned import BiKD, BiKDSettings
@@ -33,6 +35,11 @@ OBJECTIVES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "selkd, open": ("selkd", "open", {"epsilon": 2.0, "mass": 0.8}),
 }  # fmt: skip
 every_objective = pytest.mark.parametrize("case", list(OBJECTIVES))
+POLICIES: dict[str, Callable[[RowEvidence], Weighting]] = {
+    "tgeo": lambda evidence: TGeo(TGeoSettings(dim=6), evidence, 0),
+    "attention": lambda evidence: TGeo(TGeoSettings(dim=6, heads=2), evidence, 0),
+    "bikd": lambda evidence: BiKD(BiKDSettings(dim=6), evidence, 0),
+}
 
 
 class Problem(NamedTuple):
@@ -65,11 +72,24 @@ class Problem(NamedTuple):
         return torch.stack([(weights[name] * loss).mean() for name, loss in losses.items()]).sum()
 
 
-def problem(case: str, policy: str = "tgeo") -> Problem:
+class Transformer(nn.Module):
+    """Four patches of an 8 x 8 image that attend to each other."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(1, 8, 4, 4)
+        self.attend = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+        self.leave = nn.Linear(8, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.leave(self.attend(self.enter(images).flatten(2).mT).mean(1))
+
+
+def problem(case: str, policy: str = "tgeo", student: Callable[[int], nn.Module] | None = None) -> Problem:
     name, mode, settings = OBJECTIVES[case]
     outputs, generator = 3 + (mode == "open"), torch.Generator().manual_seed(5)
     torch.manual_seed(1)
-    model = models.build("resnet8", channels=1, outputs=outputs, image_size=8).double()
+    model = models.build("resnet8", channels=1, outputs=outputs, image_size=8) if student is None else student(outputs)
 
     def batch(first: int) -> Batch:
         labels = torch.arange(B) % outputs
@@ -83,10 +103,8 @@ def problem(case: str, policy: str = "tgeo") -> Problem:
     objective = find(name)(find(name).Settings(**settings), context)
     answers = torch.randn(12, outputs, generator=generator, dtype=torch.float64).log_softmax(1)
     evidence = RowEvidence(torch.arange(12), torch.arange(12) % outputs, outputs, 1, lambda: answers)
-    learned = (
-        TGeo(TGeoSettings(dim=6), evidence, 0) if policy == "tgeo" else BiKD(BiKDSettings(dim=6), evidence, 0)
-    ).double()
-    return Problem(Forward(model, RowKeys(), 0), objective, learned, batch(0), batch(B))
+    learned = POLICIES[policy](evidence).double()
+    return Problem(Forward(model.double(), RowKeys(), 0), objective, learned, batch(0), batch(B))
 
 
 def ours(p: Problem) -> list[Tensor]:
@@ -115,11 +133,42 @@ def gap(found: list[Tensor], expected: list[Tensor]) -> float:
 
 
 @every_objective
-@pytest.mark.parametrize("policy", ["tgeo", "bikd"])
+@pytest.mark.parametrize("policy", list(POLICIES))
 def test_it_is_that_of_double_back_propagation(case: str, policy: str) -> None:
     p = problem(case, policy)
     expected = torch.autograd.grad(after_one_step(p, graph=True), list(p.policy.parameters()))
     assert gap(ours(p), list(expected)) <= 1e-8
+
+
+@pytest.mark.parametrize("case", ["kd", "selkd, open"])
+def test_it_is_that_of_double_back_propagation_for_a_student_that_attends(case: str) -> None:
+    p = problem(case, student=Transformer)
+    with sdpa_kernel(SDPBackend.MATH):  # the one implementation that can be differentiated twice
+        expected = torch.autograd.grad(after_one_step(p, graph=True), list(p.policy.parameters()))
+    assert gap(ours(p), list(expected)) <= 1e-8
+
+
+@pytest.mark.slow
+def test_the_vision_transformer_has_derivatives_along_a_direction() -> None:
+    """Of all rows together, as one backward pass has it."""
+    torch.manual_seed(0)
+    network = models.build("torchvision:vit_b_16", channels=3, outputs=3, image_size=16).train()
+    nn.init.normal_(
+        network.get_parameter("heads.head.weight")
+    )  # torchvision's are zero, and nothing would depend on the rest
+    theta = {name: p.detach() for name, p in network.named_parameters()}
+    images, targets = torch.rand(2, 3, 16, 16), torch.tensor([0, 2])
+
+    def losses(at: Parameters) -> dict[str, Tensor]:
+        logits = functional_call(network, dict(at), (images,))
+        return {"truth": F.cross_entropy(logits, targets, reduction="none")}
+
+    gradient = gradient_at(lambda at: losses(at)["truth"].sum(), theta)
+    expected = sum(float(part.double().square().sum()) for part in gradient.values())
+    found = along(losses, theta, gradient)["truth"]
+    assert found.shape == (2,)
+    assert float(found.sum()) == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.1
 
 
 @every_objective
@@ -175,9 +224,10 @@ def test_forward_mode_under_float32_agrees_with_float64() -> None:
 
 
 @every_objective
-def test_following_it_lowers_the_outer_loss_after_the_step(case: str) -> None:
+@pytest.mark.parametrize("policy", ["tgeo", "attention"])
+def test_following_it_lowers_the_outer_loss_after_the_step(case: str, policy: str) -> None:
     """From the same student: the network that learned beats the one that it was."""
-    p = problem(case)
+    p = problem(case, policy)
     learner = torch.optim.Adam(p.policy.parameters(), 0.02)
     before = float(after_one_step(p, graph=False).detach())
     for _ in range(10):

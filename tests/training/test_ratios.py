@@ -98,3 +98,23 @@ def test_a_saturated_network_is_told_of_once(
             ratios.add(moment(epoch), torch.full((B,), value).double(), torch.zeros(()))
             ratios.close(Workers(), learned=learned)
     assert len(caplog.records) == warned
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "told"),
+    [
+        ((0.0, 1.0), 0.009, "below 0.01 or above 0.99, where the network hardly learns. Lower weighting.lr, or set "
+                            "weighting.bounded."),
+        ((0.01, 0.99), 0.01, "below 0.0198 or above 0.9802, where the network hardly learns. Lower weighting.lr."),
+        ((0.01, 0.99), 0.99, "below 0.0198 or above 0.9802, where the network hardly learns. Lower weighting.lr."),
+        ((0.01, 0.99), 0.02, None),
+    ],
+)  # fmt: skip
+def test_ratios_that_stick_at_the_bounds_in_force_are_saturated(
+    bounds: tuple[float, float], value: float, told: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    ratios = Ratios(bounds=bounds)
+    with caplog.at_level(logging.WARNING):
+        ratios.add(moment(0), torch.full((B,), value).double(), torch.zeros(()))
+        ratios.close(Workers(), learned=True)
+    assert [record.getMessage().partition("epoch are ")[2] for record in caplog.records] == ([told] if told else [])

@@ -1,19 +1,22 @@
 """Weightings in training: what they leave alone, what they learn, and the same student after a stop."""
 
 import dataclasses
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selkd.config import RunConfig, Workspace
 from selkd.data import Part, Splits
 from selkd.errors import UserError
 from selkd.objectives import View
+from selkd.training.batches import Batch
 from selkd.training.checkpoints import Checkpoints
 from selkd.training.forward import Parameters
 from selkd.training.loop import Epoch, Loop
@@ -22,11 +25,13 @@ from selkd.training.setup import Setup
 from selkd.training.unrolled import UnrolledStepper
 from selkd.training.weighing import Compared, Weighing
 from selkd.training.workers import Workers
+from selkd.weighting.tgeo import TGeo
 from tests.training.loops import loop_of
 
 CPU = torch.device("cpu")
 EPOCHS = 3  # of 24 rows: 2 x 15, less a fifth of outer rows
 TGEO = {"policy": "tgeo", "dim": 8, "outer_rows": 3, "lr": 0.05}
+ATTENDING = {**TGEO, "heads": 2}
 
 
 def config(weighting: Any, objective: Any = "kd", mode: str = "closed", **training: Any) -> RunConfig:
@@ -93,7 +98,36 @@ def test_switched_off_is_cross_entropy_bit_for_bit(workspace: Workspace, weighti
     assert same(trained(prepared(config(weighting, objective), workspace)), plain)
 
 
-@pytest.mark.parametrize("policy", [{"policy": "annealed"}, {"policy": "random"}, {"policy": "bikd", "every": 3}, TGEO])
+TAU = 3.0
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+def test_a_fixed_ratio_is_one_of_the_published_terms_or_their_mean(workspace: Workspace, ratio: float) -> None:
+    """The loss and its gradient in the student's logits: bit for bit those of the terms, which are the formulas'."""
+    setup = prepared(config({"policy": "fixed", "ratio": ratio}, {"name": "kd", "temperature": TAU}), workspace)
+    loop = loop_of(setup)
+    batch = next(loop.batches.epoch(0, 0, 1))
+    logits = loop.forward(batch).detach().requires_grad_()
+    assert batch.teacher is not None
+    teacher = weighing(setup).over_the_task(batch.teacher.double())
+    truth = -(batch.targets * logits.log_softmax(1)).sum(1)
+    soft = (teacher / TAU).log_softmax(1)
+    distilled = TAU**2 * (soft.exp() * (soft - (logits / TAU).log_softmax(1))).sum(1)
+
+    view, terms = loop._terms(batch, logits)
+    torch.testing.assert_close(terms, {"truth": truth, "teacher": distilled}, rtol=1e-12, atol=1e-14)
+    found = weighing(setup).loss(Compared(batch, view, terms, loop.objective.weights, batch.size))
+    sums = {name: term.sum() for name, term in terms.items()}
+    expected = {0.0: sums["truth"], 0.5: (sums["truth"] + sums["teacher"]) / 2, 1.0: sums["teacher"]}[ratio]
+    assert torch.equal(found, expected)
+    slopes = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in (found, expected)]
+    assert torch.equal(*slopes)
+    assert slopes[0].abs().amax(1).min() > 0
+
+
+@pytest.mark.parametrize(
+    "policy", [{"policy": "annealed"}, {"policy": "random"}, {"policy": "bikd", "every": 3}, TGEO, ATTENDING]
+)
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(workspace: Workspace, tmp_path: Path, policy: Any) -> None:
     whole, parts = (prepared(config(policy), workspace) for _ in range(2))
     expected = trained(whole)
@@ -114,7 +148,7 @@ def test_looking_ahead_leaves_running_statistics_and_the_student_alone(workspace
 
 
 def test_the_published_network_never_moves_and_ours_does(workspace: Workspace) -> None:
-    for policy, moves in ((TGEO, True), ({"policy": "tgeo", "parity": "official"}, False)):
+    for policy, moves in ((TGEO, True), (ATTENDING, True), ({"policy": "tgeo", "parity": "official"}, False)):
         setup = prepared(config(policy), workspace)
         before = omega(setup)
         trained(setup)
@@ -145,16 +179,24 @@ class Unreadable:
         raise AssertionError(f"{name} was read")
 
 
-def prepared_step(setup: Setup) -> tuple[Loop, UnrolledStepper, Callable[[], Compared]]:
-    """A loop in training, its stepper, and what the student and teacher say of the first batch."""
+def prepared_step(
+    setup: Setup, precision: str = "float64", network: nn.Module | None = None
+) -> tuple[Loop, UnrolledStepper, Callable[[], Compared]]:
+    """A loop in training, its stepper, and what the student and teacher say of the first batch.
+
+    `network` is another student's.
+    """
     loop = loop_of(setup)
+    loop.precision = precision
+    if network is not None:
+        loop.model.network = network
     loop.model.train()
     stepper = loop._stepper(loop.model, loop.optimiser.build(loop.model.parameters()))
     assert isinstance(stepper, UnrolledStepper)
     batch = next(loop.batches.epoch(0, 0, 1))
 
     def compared() -> Compared:
-        view, terms = loop._terms(batch, loop.forward(batch))
+        view, terms = loop._terms(batch, loop._answered(batch))
         return Compared(batch, view, terms, loop.objective.weights, batch.size)
 
     return loop, stepper, compared
@@ -170,14 +212,10 @@ def test_the_stepper_moves_its_network_along_the_gradient_of_the_outer_loss(
     """Against double back-propagation through the whole step, weights of the objective included."""
     setup = prepared(config(TGEO, objective, student={"model": "resnet8"}), workspace)
     loop, stepper, compared = prepared_step(setup)
-    policy, eta, before = weighing(setup).policy, 0.2, omega(setup)
+    policy, eta = weighing(setup).policy, 0.2
     expected = torch.autograd.grad(_outer_loss(stepper, compared(), eta), list(policy.parameters()))
-    stepper.learner = torch.optim.SGD(policy.parameters(), 1.0)  # pyright: ignore[reportAttributeAccessIssue]
-    stepper.add(compared())
-    assert all(p.grad is None for p in policy.parameters())
-    stepper.update(eta)
-    for start, now, slope in zip(before, policy.parameters(), expected, strict=True):
-        torch.testing.assert_close(start - now.detach(), slope, rtol=1e-7, atol=1e-8 * float(slope.abs().max()))
+    for moved, slope in zip(moved_by(stepper, compared(), eta), expected, strict=True):
+        torch.testing.assert_close(moved, slope, rtol=1e-7, atol=1e-8 * float(slope.abs().max()))
     assert all(p.grad is None for p in loop.model.parameters())
 
 
@@ -206,6 +244,80 @@ def test_an_outer_loss_without_a_slope_teaches_nothing(workspace: Workspace) -> 
     assert same(omega(setup), before)
 
 
+class Distances(nn.Module):
+    """Distances to points: an operation without a forward-mode derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.rand(2, 64, dtype=torch.float64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return -torch.cdist(images.flatten(1), self.points)
+
+
+class Doubled(torch.autograd.Function):
+    """An operation of one's own that says nothing of forward mode."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return 2 * grads[0]
+
+
+class Own(nn.Linear):
+    """A student of such an operation."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return cast(Any, Doubled.apply)(super().forward(input.flatten(1)))
+
+
+@pytest.mark.parametrize("policy", ["tgeo", "bikd"])
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (Distances, r"Distances \(_cdist_forward\)"),
+        (lambda: Own(64, 2).double(), r"Own \(a torch.autograd.Function without jvp\)"),
+    ],
+)
+def test_a_student_without_forward_mode_is_named_with_the_remedies(
+    workspace: Workspace, policy: str, network: Callable[[], nn.Module], told: str
+) -> None:
+    _, stepper, compared = prepared_step(prepared(config(policy), workspace), network=network())
+    stepper.add(compared())
+    expected = (
+        rf"^student\.model: weighting\.policy '{policy}' needs forward-mode derivatives, and torch has none of an "
+        rf"operation of {told}\. Choose another student\.model or another weighting\.policy\.$"
+    )
+    with pytest.raises(UserError, match=expected):
+        stepper.update(0.1)
+
+
+def test_an_objective_without_forward_mode_is_named_with_the_remedies(workspace: Workspace) -> None:
+    _, stepper, compared = prepared_step(prepared(config(TGEO), workspace))
+    terms = stepper.outer.compare
+    stepper.outer = dataclasses.replace(
+        stepper.outer, compare=lambda batch, logits: terms(batch, cast(Any, Doubled.apply)(logits))
+    )
+    stepper.add(compared())
+    with pytest.raises(UserError, match=r"^objective\.name: .* of KD .* Choose another objective\.name or another"):
+        stepper.update(0.1)
+
+
+def test_what_is_not_implemented_for_other_reasons_is_not_told_as_that(workspace: Workspace) -> None:
+    _, stepper, compared = prepared_step(prepared(config(TGEO), workspace))
+
+    def unfinished(*_: Any) -> dict[str, Tensor]:
+        raise NotImplementedError("later")
+
+    stepper.outer = dataclasses.replace(stepper.outer, compare=unfinished)
+    stepper.add(compared())
+    with pytest.raises(NotImplementedError, match="later"):
+        stepper.update(0.1)
+
+
 @pytest.mark.parametrize(("rows", "outer_rows", "batches"), [(6, 4, 1), (6, 2, 3), (6, 99, 1)])
 def test_outer_batches_are_whole_and_go_round(workspace: Workspace, rows: int, outer_rows: int, batches: int) -> None:
     _, stepper, _ = prepared_step(prepared(config({**TGEO, "outer_rows": outer_rows}), workspace))
@@ -214,6 +326,54 @@ def test_outer_batches_are_whole_and_go_round(workspace: Workspace, rows: int, o
     first, second = (torch.cat([b.ids for b in part]) for part in (found[:batches], found[batches:]))
     assert first.unique().numel() == len(first)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("size", [0.1, 1e6])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_bounded_network_s_gradient_is_at_most_of_norm_one(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, size: float, bounded: bool
+) -> None:
+    setup = prepared(config({**TGEO, "bounded": bounded}), workspace)
+    _, stepper, compared = prepared_step(setup)
+    generator = torch.Generator().manual_seed(0)
+    slopes = {name: size * torch.rand(6, generator=generator, dtype=torch.float64) for name in ("truth", "teacher")}
+    monkeypatch.setattr(stepper, "_slopes", lambda *_: slopes)
+    weights = weighing(setup).weights(compared())
+    wanted = torch.stack([(slopes[name] * weights[name]).sum() for name in slopes]).sum()
+    slope = torch.cat([part.flatten() for part in torch.autograd.grad(wanted, stepper.omega)])
+    assert (float(slope.norm()) > 1) == (size > 1)
+    moved = moved_by(stepper, compared())
+    shrunk = slope / slope.norm().clamp(min=1) if bounded else slope
+    torch.testing.assert_close(torch.cat([part.flatten() for part in moved]), shrunk, rtol=1e-5, atol=1e-12)
+
+
+def noting_types(stepper: UnrolledStepper, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[torch.dtype]]:
+    """In which precision the forward-mode product answers, and what it finds: filled as the stepper learns."""
+    found: dict[str, set[torch.dtype]] = {}
+    slopes, terms = stepper._slopes, stepper.outer.compare
+
+    def slopes_noted(compared: Compared, eta: float) -> dict[str, Tensor] | None:
+        given = slopes(compared, eta)
+        found["slopes"] = {slope.dtype for slope in (given or {}).values()}
+        return given
+
+    def terms_noted(batch: Batch, logits: Tensor) -> Mapping[str, Tensor]:
+        found["logits"] = {logits.dtype}
+        return terms(batch, logits)
+
+    monkeypatch.setattr(stepper, "_slopes", slopes_noted)
+    stepper.outer = dataclasses.replace(stepper.outer, compare=terms_noted)
+    return found
+
+
+def moved_by(stepper: UnrolledStepper, compared: Compared, eta: float = 0.2) -> list[Tensor]:
+    """How an update moves the network down its gradient, which is the gradient itself."""
+    before = [p.detach().clone() for p in stepper.omega]
+    stepper.learner = torch.optim.SGD(stepper.omega, 1.0)  # pyright: ignore[reportAttributeAccessIssue]
+    stepper.add(compared)
+    assert all(p.grad is None for p in stepper.omega)
+    stepper.update(eta)
+    return [start - now.detach() for start, now in zip(before, stepper.omega, strict=True)]
 
 
 def test_mixed_precision_keeps_the_network_in_float32(workspace: Workspace) -> None:
@@ -225,11 +385,55 @@ def test_mixed_precision_keeps_the_network_in_float32(workspace: Workspace) -> N
     assert all(p.isfinite().all() for p in omega(setup))
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_features_ratios_and_the_forward_mode_product_are_float32_where_the_student_is_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """And so close to float32 as the student's own answers are."""
+    found = {}
+    for kind in ("float32", precision):
+        setup = prepared(config(TGEO, student={"model": "resnet8"}, precision="float32"), workspace)
+        _, stepper, compared = prepared_step(setup, kind)
+        seen = compared()
+        assert (
+            seen.view.student.dtype == {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[kind]
+        )
+        policy = weighing(setup).policy
+        assert isinstance(policy, TGeo)
+        assert policy.features(weighing(setup)._moment(seen)).dtype == torch.float32
+        assert {weight.dtype for weight in weighing(setup).weights(seen).values()} == {torch.float32}
+        noted = noting_types(stepper, monkeypatch)
+        found[kind] = torch.cat([part.flatten() for part in moved_by(stepper, seen)])
+        assert noted == {"logits": {torch.float32}, "slopes": {torch.float32}}
+    apart = (found[precision] - found["float32"]).norm() / found["float32"].norm()
+    assert 0 < apart < 0.1
+
+
 def test_a_step_that_is_not_finite_names_its_rows(workspace: Workspace) -> None:
     settings = config(TGEO, optimiser={"lr": 1e200}, schedule={"name": "constant"})
     setup = prepared(settings, workspace)
     with pytest.raises(UserError, match=r"training stopped: .* at step \d+ .*rows \d+, \d+"):
         trained(setup)
+
+
+@pytest.mark.parametrize("policy", [TGEO, ATTENDING, {"policy": "bikd"}])
+@pytest.mark.parametrize(
+    ("bounded", "told"),
+    [(False, "above 0.99, .*, or set weighting.bounded"), (True, "above 0.9802, .* Lower weighting.lr.$")],
+)
+def test_a_network_that_is_stuck_at_its_bounds_is_told_of(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, policy: dict[str, Any], bounded: bool, told: str
+) -> None:
+    for stuck in (False, True):
+        setup = prepared(config({**policy, "bounded": bounded, "lr": 1e-300}, epochs=1), workspace)
+        with torch.no_grad():
+            list(weighing(setup).policy.parameters())[-1].add_(1e3 if stuck else 0.0)  # the last layer's bias
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            trained(setup)
+        messages = [record.getMessage() for record in caplog.records if "ratios" in record.getMessage()]
+        assert len(messages) == stuck
+        assert not stuck or re.search(told, messages[0])
 
 
 def test_the_record_has_the_ratios_of_every_epoch(workspace: Workspace) -> None:

@@ -22,6 +22,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("closed", "kd", TGEO, RESNET),
     ("open", "selkd", TGEO, RESNET),
     ("closed", "selkd", {"policy": "bikd", "outer_rows": 5, "every": 2, "bounded": True}, DROPOUT),
+    ("closed", "kd", {**TGEO, "heads": 2}, {"model": "mlp"}),
     ("closed", "kd", {"policy": "random"}, {"model": "mlp"}),
     ("open", "kd", {"policy": "dp-transfer"}, RESNET),
 ]

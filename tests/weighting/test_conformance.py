@@ -16,8 +16,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "confidence": [{"of": "label"}, {"of": "top"}],
     "dp-transfer": [{"of": "label"}, {"of": "top"}],
     "bikd": [{}, {"layers": 3, "bounded": True}],
-    "tgeo": [{}, {"parity": "official"}, {"features": "summary"}, {"layers": 1}, {"warmup": 0.5}, {"bounded": True}],
-}
+    "tgeo": [
+        {}, {"parity": "official"}, {"features": "summary"}, {"layers": 1}, {"warmup": 0.5}, {"bounded": True},
+        {"heads": 2}, {"heads": 3, "layers": 3, "features": "summary"},
+    ],
+}  # fmt: skip
 CASES = [(name, settings) for name in WEIGHTINGS for settings in VARIANTS.get(name, [{}])]
 every_case = pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{s}" for n, s in CASES])
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 CLOSED_ONLY = ("teacher_columns", "student_columns", "target")
 OPEN_ONLY = ("mass", "normalise")
 NOT_OFFICIAL_TGEO = (
-    "every", "outer_rows", "lr", "weight_decay", "layers", "dim", "relations", "parts", "edges", "features",
+    "every", "outer_rows", "lr", "weight_decay", "layers", "dim", "relations", "parts", "edges", "features", "heads",
 )  # fmt: skip
 NOT_OFFICIAL = ("epsilon", *CLOSED_ONLY, *OPEN_ONLY, "tolerance", "max_iterations")
 
@@ -68,6 +68,6 @@ def _of_weighting(config: "RunConfig") -> Iterator[Conflict]:
         reason = f"weighting.parity: {weighting.parity}"
         yield "weighting", weighting, NOT_OFFICIAL_TGEO, reason, "weighting.parity=null"
     elif getattr(weighting, "layers", None) == 1:
-        yield "weighting", weighting, ("dim",), "weighting.layers: 1", "weighting.layers=2"
+        yield "weighting", weighting, ("dim", "heads"), "weighting.layers: 1", "weighting.layers=2"
     if getattr(weighting, "parts", None) == "vertices":
         yield "weighting", weighting, ("edges",), "weighting.parts: vertices", "weighting.parts=both"

@@ -24,7 +24,7 @@ from selkd.weighting import WEIGHTINGS
 plugins.load()  # the types below list what is registered by now
 
 SAID_IF_CHANGED = (
-    *("start", "data.outer", "data.faults", "semantics", "weighting", "selection.teachers"),
+    *("start", "data.outer", "data.faults", "semantics", "weighting.heads", "weighting", "selection.teachers"),
     *("training.validate_every", "objective.likeliest"),
 )
 """What a trial's key tells of only where it is not at its default."""
@@ -339,7 +339,12 @@ class RunConfig(Settings):
     def key(self) -> str:
         """The trial's key: equal for equal configurations, whatever the number of workers and the experiment."""
         decides = self.model_dump(mode="json", exclude={"experiment": True, "workers": True})
-        plain = RunConfig().model_dump(mode="json") | {"objective": type(self.objective)().model_dump(mode="json")}
+        plain = RunConfig().model_dump(mode="json")
+        for group in ("objective", "weighting"):
+            fields = type(getattr(self, group)).model_fields
+            plain[group] |= {
+                name: field.default for name, field in fields.items() if f"{group}.{name}" in SAID_IF_CHANGED
+            }
         for group in SAID_IF_CHANGED:
             *above, name = group.split(".")
             mine, default = (reduce(getitem, above, tree) for tree in (decides, plain))

@@ -16,6 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from selkd.training.forward import Parameters
 
@@ -37,9 +38,12 @@ def gradient_at(loss: Callable[[Parameters], Tensor], theta: Parameters) -> dict
 def along(
     losses: Callable[[Parameters], Mapping[str, Tensor]], theta: Parameters, direction: Parameters
 ) -> dict[str, Tensor]:
-    """Directional derivatives [b] of every row's losses at theta, by one forward-mode product."""
+    """Directional derivatives [b] of every row's losses at theta, by one forward-mode product.
+
+    Attention is computed step by step meanwhile: its fused kernels have no forward mode.
+    """
     _load_forward_mode()
-    with forward_ad.dual_level():
+    with forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
         duals = {name: forward_ad.make_dual(value.detach(), direction[name]) for name, value in theta.items()}
         found = {name: forward_ad.unpack_dual(loss) for name, loss in losses(duals).items()}
         return {name: torch.zeros_like(d.primal) if d.tangent is None else d.tangent for name, d in found.items()}

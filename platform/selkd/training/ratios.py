@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GAPS, BINS = 5, 20
 LARGE = 2  # gaps from this group on, 0.4, are large
-EDGE, SHARE = 0.01, 0.95  # a ratio nearer to 0 or 1 is saturated; more such rows are a warning
+EDGE, SHARE = 0.01, 0.95  # a ratio within this share of the range of a bound is saturated; more such rows: a warning
 TEACHER = ("wrong", "right")
 NOTED = ("rows", "sums", "totals", "range")
 SOUND = "none"
@@ -32,11 +32,14 @@ log = logging.getLogger(__name__)
 class Ratios:
     """Rows by fault, teacher, gap and ratio: of the epoch that is on, and counts [epochs, F, 2, gaps, bins] before.
 
-    `kinds` [N] says what is wrong with every training row; absent where none was spoiled, and F is 1.
+    `kinds` [N] says what is wrong with every training row; absent where none was spoiled, and F is 1. `bounds` are the
+    least and the largest ratio that there can be.
     """
 
-    def __init__(self, kinds: Tensor | None = None) -> None:
-        self.kinds = kinds
+    def __init__(self, kinds: Tensor | None = None, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
+        self.kinds, self.bounded = kinds, bounds != (0.0, 1.0)
+        margin = EDGE * (bounds[1] - bounds[0])
+        self.low, self.high = bounds[0] + margin, bounds[1] - margin
         self.shape = (1 if kinds is None else len(SPOILT), len(TEACHER), GAPS)
         self.counts = torch.zeros(0, *self.shape, BINS, dtype=torch.int64)
         self.warned = False
@@ -56,7 +59,7 @@ class Ratios:
         group = (self._kinds(moment.ids) * len(TEACHER) + right) * GAPS + _place(gap, GAPS)
         self.rows = self.rows + torch.bincount(group * BINS + _place(ratio, BINS), minlength=groups * BINS)
         self.sums = self.sums + ratio.new_zeros(groups).index_add_(0, group, ratio)
-        saturated = ((ratio < EDGE) | (ratio > 1 - EDGE)).double().sum()
+        saturated = ((ratio < self.low) | (ratio > self.high)).double().sum()
         self.totals = self.totals + torch.stack([loss.double(), saturated])
         before = ratio.new_tensor([torch.inf, -torch.inf]) if self.range is None else self.range
         self.range = torch.stack([torch.cat([before[:1], ratio]).amin(), torch.cat([before[1:], ratio]).amax()])
@@ -81,8 +84,8 @@ class Ratios:
             self.warned = True
             log.warning(
                 "weighting: %.0f %% of the ratios of an epoch are below %g or above %g, where the network hardly "
-                "learns. Lower weighting.lr, or set weighting.bounded.",
-                100 * saturated / size, EDGE, 1 - EDGE,
+                "learns. Lower weighting.lr%s.",
+                100 * saturated / size, self.low, self.high, "" if self.bounded else ", or set weighting.bounded",
             )  # fmt: skip
         found = {"train/loss": loss / size, "ratio/mean": float(sums.sum()) / size}
         found |= {"ratio/min": float(ends[:, 0].min()), "ratio/max": float(ends[:, 1].max())}

@@ -4,7 +4,9 @@ The step is taken with the ratios that the network gives before it learns, so th
 look-ahead is a plain gradient step at the current rate, whatever the optimiser and without its clipping.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,10 +112,30 @@ class UnrolledStepper(PlainStepper):
         v = {name: part.view_as(v[name]) for name, part in zip(v, parts, strict=True)}
 
         def losses(at: Parameters) -> dict[str, Tensor]:
-            terms = self.outer.compare(batch, self.outer.forward.at(at, batch))
+            model = self.outer.forward.model
+            with self._forward_mode("student.model", getattr(model, "network", model)):
+                logits = self.outer.forward.at(at, batch)
+            with self._forward_mode("objective.name", self.outer.objective):
+                terms = self.outer.compare(batch, logits)
             return {name: compared.constants[name] * term for name, term in terms.items()}
 
         return weight_slopes(losses, theta, v, eta=eta, rows=compared.rows)
+
+    @contextmanager
+    def _forward_mode(self, key: str, module: nn.Module) -> Iterator[None]:
+        """What torch cannot differentiate forwards is said in the user's words."""
+        try:
+            yield
+        except NotImplementedError as error:
+            if not re.search(r"forward (mode )?AD", str(error)):
+                raise
+            found = re.search(r"forward AD with (\S+)", str(error))
+            operation = found[1] if found else "a torch.autograd.Function without jvp"
+            raise UserError(
+                f"{key}: weighting.policy {self.weighing.policy.name!r} needs forward-mode derivatives, and torch has "
+                f"none of an operation of {type(module).__name__} ({operation}). Choose another {key} or another "
+                "weighting.policy."
+            ) from error
 
     def _not_finite(self, batch: Batch, ahead: Batch, gradient: Parameters) -> UserError:
         sound = all(bool(part.isfinite().all()) for part in gradient.values())

@@ -46,7 +46,7 @@ class Weighing:
         """`carried` gives the answers of teachers of other categories as answers over the task's."""
         self.policy, self.ids, self.total_steps = policy, ids, total_steps
         self.over_the_task = carried or partial(restrict, ids=ids, merge=merge)
-        self.ratios = Ratios(kinds)
+        self.ratios = Ratios(kinds, policy.bounds)
 
     def weights(self, compared: Compared) -> Mapping[str, Tensor]:
         """Weights [b] by term, with gradient to the policy's parameters; a term that is not named keeps its own."""

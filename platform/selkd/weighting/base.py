@@ -85,6 +85,11 @@ class Weighting(nn.Module):
         super().__init__()
         self.settings, self.seed = settings, seed
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest ratio that it can give."""
+        return 0.0, 1.0
+
     def ratio(self, moment: Moment) -> Tensor:
         """The teacher's share [b] of a row, in [0, 1]."""
         raise NotImplementedError

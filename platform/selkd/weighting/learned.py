@@ -57,6 +57,10 @@ class Learned(Weighting):
         super().__init__(settings, evidence, seed)
         self.network = seeded(seed, build)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (MARGIN, 1 - MARGIN) if self.settings.bounded else (0.0, 1.0)
+
     def features(self, moment: Moment) -> Tensor:
         """What the network reads [b, inputs]."""
         raise NotImplementedError

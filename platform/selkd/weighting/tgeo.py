@@ -8,11 +8,12 @@ The network is fitted to the loss of outer rows after one step of the student (`
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from selkd.selection import RowEvidence
 from selkd.weighting import geometry
+from selkd.weighting.attention import Attention
 from selkd.weighting.base import Moment, register
 from selkd.weighting.learned import Learned, LearnedSettings, mlp
 
@@ -40,6 +41,22 @@ class TGeoSettings(LearnedSettings):
         default=None,
         description="`official`: the published code, whose network is random and never learns. Needs no outer rows.",
     )
+    heads: int | None = Field(
+        default=None,
+        ge=1,
+        description="Heads of attention between the vectors of a row, in every layer but the last; absent: an mlp.",
+        json_schema_extra={"search": [None, 1, 2, 3]},
+    )
+
+    @field_validator("heads")
+    @classmethod
+    def _each_head_has_room(cls, heads: int | None, info: ValidationInfo) -> int | None:
+        if heads is not None and heads > info.data.get("dim", heads):
+            raise ValueError(
+                f"{heads} heads share weighting.dim: {info.data['dim']}, and each needs one at least. Lower "
+                "weighting.heads."
+            )
+        return heads
 
     @property
     def needs_outer(self) -> bool:
@@ -87,4 +104,7 @@ def network(settings: TGeoSettings, outputs: int) -> nn.Module:
         return mlp(9 * outputs, [32, 16], 1)
     summarised = settings.features == "summary"
     inputs = geometry.width(outputs, settings.relations, settings.parts, summarised=summarised)
-    return mlp(inputs, [settings.dim] * (settings.layers - 1), 1)
+    if settings.heads is None:
+        return mlp(inputs, [settings.dim] * (settings.layers - 1), 1)
+    numbers = 1 if summarised else outputs
+    return Attention(inputs // numbers, numbers, dim=settings.dim, heads=settings.heads, layers=settings.layers - 1)
