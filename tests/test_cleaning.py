@@ -2,19 +2,23 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from selkd import cleaning
+from selkd import cleaning, models
 from selkd.cleaning import Unneeded, remove, unneeded
 from selkd.cli.app import app
 from selkd.config import RunConfig, Workspace
-from selkd.files import holding, write_json
+from selkd.files import fingerprint, holding, write_json
+from selkd.models.classifier import Classifier
+from selkd.models.teachers import TeacherRepository
 from selkd.store import store
 from selkd.students import evaluate
 from selkd.tracking import StudyRecord, TrialRecord
@@ -40,10 +44,17 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def run(workspace: Workspace) -> Callable[..., Path]:
     """Records a run of a study, or of none."""
 
-    def make(key: str, study: str | None = None, teacher: str | None = None) -> Path:
+    def make(
+        key: str,
+        study: str | None = None,
+        teacher: str | None = None,
+        semantics_config: dict[str, str] | None = None,
+        **made_from: str,
+    ) -> Path:
         record = TrialRecord(workspace.runs / key)
         tags = {"selkd.study": study} if study else {}
-        record.begin(key, key, {"seed": 0}, tags, {"fingerprints": {"teacher": teacher, "evidence": None}})
+        config = {"seed": 0} | ({} if semantics_config is None else {"semantics": semantics_config})
+        record.begin(key, key, config, tags, {"fingerprints": {"teacher": teacher, "evidence": None, **made_from}})
         return record.folder
 
     return make
@@ -51,10 +62,27 @@ def run(workspace: Workspace) -> Callable[..., Path]:
 
 @pytest.fixture
 def evidence(workspace: Workspace) -> Callable[..., Path]:
-    def make(name: str, **key: str) -> Path:
+    def make(name: str, **key: Any) -> Path:
         folder = workspace.evidence / name
         write_json(folder / "meta.json", {"key": {"evidence": "of a test", **key}})
         return folder
+
+    return make
+
+
+@pytest.fixture
+def taught(workspace: Workspace) -> Callable[..., str]:
+    """Keeps a teacher with random weights; its fingerprint."""
+
+    def make(name: str, seed: int = 0) -> str:
+        torch.manual_seed(seed)
+        network = models.build("mlp", channels=1, outputs=3, image_size=8, hidden=[4])
+        card = TeacherRepository(workspace.teachers).save(
+            name, Classifier(network, [0.3], [0.3]), categories=("one", "three", "five"), architecture="mlp",
+            settings={"hidden": [4]}, channels=1, image_size=8, data={"name": "digits", "fingerprint": ""}, accuracy={},
+            validation_accuracy=0.5,
+        )  # fmt: skip
+        return card.fingerprint
 
     return make
 
@@ -97,6 +125,92 @@ def test_evidence_stays_while_a_record_names_it_or_its_teacher(
     evidence("of-orphan", logits="orphan")
     evidence("unknown")
     assert found(workspace) == {"evidence": {"orphan", "of-orphan"}}
+
+
+NAMED = {"semantics": "s", "categories": fingerprint(["three", "five"])}
+
+
+def test_answers_of_several_teachers_stay_while_a_run_learnt_from_them(
+    workspace: Workspace, run: Callable[..., Path], evidence: Callable[..., Path]
+):
+    """Its record names them together, so that they are known by the data; those of other data are nobody's."""
+    folder = run("several", teacher="of both", evidence="of both", data="digits", **NAMED)
+    for name in ("first", "second"):
+        evidence(name, teacher=name, data="digits")
+        evidence(f"means-{name}", network=name, data="digits")
+        evidence(f"statistics-{name}", logits=name)
+    evidence("other", teacher="first", data="letters")
+    evidence("means-other", network="first", data="letters")
+    assert found(workspace) == {"evidence": {"other", "means-other"}}
+    write_json(folder / "selection.json", {"teachers": {"chosen": {"gone": 0.5, "lost": 0.5}}})
+    assert found(workspace) == {"evidence": {"other", "means-other"}}
+
+
+def test_nothing_is_kept_for_several_teachers_that_are_all_there(
+    workspace: Workspace, run: Callable[..., Path], evidence: Callable[..., Path], taught: Callable[..., str]
+):
+    folder = run("several", teacher="of both", evidence="of both", data="digits", **NAMED)
+    write_json(folder / "selection.json", {"teachers": {"chosen": {"a": 0.5, "b": 0.5}}})
+    evidence("of-a", teacher=taught("a"), data="digits")
+    evidence("of-b", teacher=taught("b", 1), data="digits")
+    evidence("orphan", teacher="gone", data="digits")
+    assert found(workspace) == {"evidence": {"orphan"}}
+
+
+def test_one_teacher_of_other_categories_is_known_by_its_own_name(
+    workspace: Workspace, run: Callable[..., Path], evidence: Callable[..., Path]
+):
+    run("one", teacher="mine", evidence="logits", data="digits", **NAMED)
+    evidence("logits", teacher="mine", data="digits")
+    evidence("means", network="mine", data="digits")
+    evidence("orphan", network="gone", data="digits")
+    assert found(workspace) == {"evidence": {"orphan"}}
+
+
+def test_features_stay_while_their_network_or_a_run_that_compared_them_is_there(
+    workspace: Workspace, run: Callable[..., Path], evidence: Callable[..., Path], taught: Callable[..., str]
+):
+    evidence("here", network=taught("a"), data="digits")
+    evidence("gone", network="encoder", data="letters")
+    assert found(workspace) == {"evidence": {"gone"}}
+    folder = run("compared", teacher="gone", data="digits", semantics_config={"source": "prototypes", "encoder": "e"})
+    assert found(workspace) == {}
+    shutil.rmtree(folder)
+    run("compared", teacher="gone", data="digits", semantics_config={"source": "prototypes", "encoder": "a"})
+    assert found(workspace) == {"evidence": {"gone"}}
+
+
+def test_a_student_trained_briefly_is_remembered_while_a_run_has_its_task(
+    workspace: Workspace, run: Callable[..., Path], evidence: Callable[..., Path]
+):
+    run("student", data="digits", **NAMED)
+    evidence("mine", run="r", data="digits", categories=["three", "five"])
+    evidence("other-task", run="r", data="digits", categories=["three", "nine"])
+    evidence("other-data", run="r", data="letters", categories=["three", "five"])
+    assert found(workspace) == {"evidence": {"other-task", "other-data"}}
+
+
+@pytest.mark.parametrize("faults", [{}, {"images": 0.2}])
+def test_whatever_a_run_of_several_teachers_asked_stays_as_long_as_the_run(
+    workspace: Workspace, taught: Callable[..., str], faults: dict[str, float]
+):
+    """Evidence as training names it, whoever keeps the teachers; all of it goes with the run."""
+    for seed, name in enumerate("ab"):
+        taught(name, seed)
+    chosen = {"policy": "transport", "number": 2, "level": 2, "rows": 4, "steps": 2}
+    config = STUDENT | {
+        "name": "cross", "objective": {"name": "transport"}, "selection": {"teachers": chosen},
+        "semantics": {"source": "classifier-rows", "rows": 4}, "data": {"rows_per_category": 8, "faults": faults},
+        "training": {"epochs": 1, "batch_size": 8},
+    }  # fmt: skip
+    folder = train(config, workspace).folder
+    everything = {path.name for path in workspace.evidence.glob("[!.]*/")}
+    holds = [json.loads(path.read_text())["key"]["evidence"] for path in workspace.evidence.glob("[!.]*/meta.json")]
+    assert {"teacher logits", "mean features", "answers of a student that was trained briefly"} <= set(holds)
+    shutil.rmtree(workspace.teachers)
+    assert "evidence" not in found(workspace)
+    shutil.rmtree(folder)
+    assert found(workspace)["evidence"] == everything
 
 
 def test_half_written_files_go_when_they_are_old_and_hidden_files_of_others_stay(workspace: Workspace):

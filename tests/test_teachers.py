@@ -114,9 +114,16 @@ def test_weights_need_a_description_that_fits(workspace: Workspace, tmp_path: Pa
         add(source, description=told)
     told.write_text(json.dumps(DESCRIPTION))
     assert add(source, description=told).name == "zoo"
+    told.write_text(json.dumps(DESCRIPTION | {"head": "sigmoid"}))
+    assert add(source, "yes-or-no", description=told).head == "sigmoid"
+    images, repository = torch.rand(3, 1, 8, 8), TeacherRepository(workspace.teachers)
+    zoo, other = (repository.load(name) for name in ("zoo", "yes-or-no"))
+    yes = zoo.logits(images).sigmoid()
+    torch.testing.assert_close(other.logits(images).softmax(1), yes / yes.sum(1, keepdim=True))
+    assert zoo.fingerprint != other.fingerprint
     with pytest.raises(UserError, match="a name has letters"):
         add(source, "../zoo", description=told)
-    assert [path.name for path in workspace.teachers.iterdir()] == ["zoo"]
+    assert sorted(path.name for path in workspace.teachers.iterdir()) == ["yes-or-no", "zoo"]
 
 
 def test_commands_answer_in_json_and_go_on_past_broken_teachers(

@@ -3,15 +3,16 @@
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selkd.config import Workspace
+from selkd.data.faults import Faults
 from selkd.errors import Busy, UserError
-from selkd.files import cannot_write, holding, read_json
+from selkd.files import cannot_write, fingerprint, holding, read_json
 from selkd.models.teachers import TeacherRepository
 from selkd.store import store
 from selkd.tracking import TrialRecord
@@ -27,7 +28,7 @@ KINDS = {
     "temporary": "files that a killed process left half-written",
     "checkpoints": "checkpoints of finished students, which nothing reads any more",
     "runs": "students of studies that were removed",
-    "evidence": "answers of teachers that are gone, for students that are gone",
+    "evidence": "what networks that are gone said of rows, for students that are gone",
     "store": "in the store: what its newest versions do not name",
 }
 _ABANDONED = re.compile(r"\..+\.([a-z0-9_]{8}|removed(-[0-9]+)?)")
@@ -118,25 +119,84 @@ def _begins(ledger: Path) -> list[dict[str, Any]]:
 
 
 def _evidence(workspace: Workspace, gone: set[Path]) -> Iterator[Unneeded]:
-    """Evidence is kept for every teacher that is there, and for what records of runs name."""
-    teachers = {card.fingerprint for card in TeacherRepository(workspace.teachers).cards()[0].values()}
-    kept: set[str] = set()
-    for ledger in workspace.runs.glob(f"*/{LEDGER}"):
-        if ledger.parent in gone:
-            continue
-        for event in Ledger(ledger).events():
-            made_from = event.get("provenance", {}).get("fingerprints", {})
-            teachers.add(made_from.get("teacher"))
-            kept.add(made_from.get("evidence"))
     keys: dict[Path, dict[str, Any]] = {}
     for folder in sorted(workspace.evidence.glob("[!.]*/")):
         with suppress(UserError, KeyError, TypeError):  # what cannot be understood is not ours to delete
             keys[folder] = dict(read_json(folder / "meta.json")["key"])
-    kept |= {folder.name for folder, key in keys.items() if not key.get("logits") and key.get("teacher") in teachers}
+    wanted = _Wanted.of(workspace, gone, {name for key in keys.values() if (name := _network(key))})
+    kept = {folder.name for folder, key in keys.items() if wanted.keeps(folder.name, key)}
     for folder, key in keys.items():
-        source = key.get("logits") or (folder.name if "teacher" in key else None)
-        if source is not None and source not in kept and folder.name not in kept:
+        of_anything = "logits" in key or _network(key) or _brief(key)
+        if of_anything and folder.name not in kept and key.get("logits") not in kept:
             yield Unneeded("evidence", folder, _size(folder), folder.parent / f".{folder.name}.lock")
+
+
+def _network(key: Mapping[str, Any]) -> str | None:
+    """Whose answers or features evidence holds."""
+    return key.get("teacher") or key.get("network")
+
+
+def _brief(key: Mapping[str, Any]) -> bool:
+    """Whether evidence holds the answers of a student that was trained briefly, for a task."""
+    return {"run", "categories", "data"} <= set(key)
+
+
+@dataclass
+class _Wanted:
+    """What teachers that are there and records of runs refer to."""
+
+    folders: set[str] = field(default_factory=set)  # evidence by name
+    networks: set[str] = field(default_factory=set)  # fingerprints of teachers
+    tasks: set[tuple[str, Any]] = field(default_factory=set)  # data and categories
+    data: set[str] = field(default_factory=set)  # of runs some of whose teachers are gone, and not named one by one
+    all_features: bool = False  # of a run that compared features of a network that is gone, and not named
+
+    @classmethod
+    def of(cls, workspace: Workspace, gone: set[Path], known: set[str]) -> "_Wanted":
+        """`known` are the networks that there is evidence of."""
+        cards, wanted = TeacherRepository(workspace.teachers).cards()[0], cls()
+        there = {card.fingerprint for card in cards.values()}
+        wanted.networks |= there
+        for ledger in workspace.runs.glob(f"*/{LEDGER}"):
+            for event in _begins(ledger) if ledger.parent not in gone else ():
+                made_from, config = event.get("provenance", {}).get("fingerprints", {}), event["config"]
+                data, teacher = _data(made_from, config), made_from.get("teacher")
+                wanted.folders |= {made_from.get("evidence")} - {None}
+                wanted.networks |= {teacher} - {None}
+                wanted.tasks |= {(each, made_from.get("categories")) for each in data}
+                crosses, alone = "semantics" in made_from, teacher in known | there
+                if crosses and not alone and not _chosen(ledger.parent) <= set(cards):
+                    wanted.data |= data
+                semantics = config.get("semantics")
+                encoder = semantics.get("encoder") if isinstance(semantics, dict) else None
+                wanted.all_features |= encoder is not None and encoder not in cards
+        return wanted
+
+    def keeps(self, name: str, key: Mapping[str, Any]) -> bool:
+        """Whether evidence that is not made of other evidence stays."""
+        if name in self.folders or _network(key) in self.networks or (self.all_features and "network" in key):
+            return True
+        if _brief(key):
+            return (key["data"], fingerprint(key["categories"])) in self.tasks
+        return _network(key) is not None and key.get("data") in self.data
+
+
+def _data(made_from: Mapping[str, Any], config: Mapping[str, Any]) -> set[str]:
+    """A run's data as evidence names them: themselves, and as faults show them to `teacher_logits` and `Meanings`."""
+    data, settings = made_from.get("data"), config.get("data")
+    if not data:
+        return set()
+    if not isinstance(settings, dict) or "faults" not in settings:
+        return {data}
+    faults, seed = Faults.model_validate(settings["faults"]), settings["seed"]
+    return {data, faults.fingerprint(data, seed), fingerprint([data, faults.model_dump(), seed])}
+
+
+def _chosen(run: Path) -> set[str]:
+    """Names of the teachers that a run learnt from."""
+    with suppress(UserError, KeyError, TypeError):
+        return set(read_json(run / "selection.json")["teachers"]["chosen"])
+    return {""}  # nobody has this name
 
 
 def _size(path: Path) -> int:

@@ -136,11 +136,18 @@ class TestTeacherLogits:
         with pytest.raises(UserError, match="train part has no rows"):
             ask(part=Part(part.rows, part.ids[:0]))
 
-    def test_outputs_that_are_not_finite_are_refused_and_not_kept(
+    def test_a_teacher_that_cannot_answer_every_row_leaves_nothing(
         self, ask: Callable[..., Arrays], tmp_path: Path
     ) -> None:
-        with pytest.raises(UserError, match="not finite"):
-            ask(logits_of=lambda images, _: images.flatten(1) / 0)
+        teacher = Teacher()
+
+        def logits_of(images: Tensor, ids: Tensor) -> Tensor:
+            if teacher.asked == 4:
+                raise UserError("teacher 'zoo' gives outputs that are not finite")
+            return teacher(images, ids)
+
+        with pytest.raises(UserError, match="teacher 'zoo'"):
+            ask(logits_of=logits_of)
         assert kept(tmp_path) == []
 
 

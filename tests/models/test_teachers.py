@@ -11,6 +11,7 @@ import torch
 from selkd import models
 from selkd.errors import UserError
 from selkd.files import checksum
+from selkd.files import fingerprint as of
 from selkd.models.card import CARD, WEIGHTS
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import TeacherCard, TeacherRepository
@@ -68,6 +69,36 @@ def test_a_teacher_is_frozen_and_answers_without_gradient_in_its_own_precision(r
     assert logits.dtype == torch.float32 and not logits.requires_grad
 
 
+def test_outputs_that_are_not_finite_name_the_teacher(repository: TeacherRepository):
+    save(repository)
+    edit(repository, std=[1e-38])
+    with pytest.raises(UserError, match=r"teacher 'zoo' gives outputs that are not finite.*choose another teacher"):
+        repository.load("zoo").logits(torch.rand(2, 1, 8, 8))
+
+
+def test_a_sigmoid_head_answers_with_its_shares_of_yes(repository: TeacherRepository):
+    made = classifier().eval()
+    with torch.no_grad():
+        made.network.get_parameter("head.weight").mul_(20)
+    save(repository, made=made, head="sigmoid")
+    images = torch.rand(4, 1, 8, 8)
+    yes = made.placed("cpu")(images).double().sigmoid()
+    found = repository.load("zoo").logits(images).double()
+    torch.testing.assert_close(found.exp(), yes / yes.sum(1, keepdim=True), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.softmax(1), found.exp(), atol=1e-5, rtol=0)
+    assert (yes.sum(1) - 1).abs().max() > 0.1, "or the sum would not be needed"
+
+
+def test_a_sigmoid_head_that_says_no_to_all_still_answers(repository: TeacherRepository):
+    made = classifier()
+    with torch.no_grad():
+        made.network.get_parameter("head.bias").copy_(torch.tensor([-500.0, -501.0, -900.0]))
+        made.network.get_parameter("head.weight").zero_()
+    save(repository, made=made, head="sigmoid")
+    found = repository.load("zoo").logits(torch.rand(1, 1, 8, 8)).softmax(1)
+    torch.testing.assert_close(found, torch.tensor([[500.0, 499.0, 100.0]]).softmax(1), atol=1e-6, rtol=0)
+
+
 def test_loading_leaves_the_random_numbers_of_the_caller_alone(repository: TeacherRepository):
     save(repository)
     torch.manual_seed(1)
@@ -86,6 +117,18 @@ def test_the_fingerprint_follows_what_decides_the_answers(tmp_path: Path):
     assert fingerprint("defaults", settings={"width": 2, "depth": 3}) == base
     assert fingerprint("weights", made=classifier(seed=1)) != base
     assert fingerprint("mean", made=classifier(mean=0.31)) != base
+    assert fingerprint("head", head="sigmoid") != base
+    assert fingerprint("softmax", head="softmax") == base
+
+
+def test_a_card_without_a_head_is_that_of_a_softmax_and_keeps_its_fingerprint(repository: TeacherRepository):
+    card = save(repository)
+    path = repository.path("zoo") / CARD
+    written = {key: value for key, value in json.loads(path.read_text()).items() if key != "head"}
+    path.write_text(json.dumps(written))
+    decides = ("weights_sha256", "architecture", "settings", "channels", "image_size", "mean", "std")
+    assert repository.load("zoo").card == card
+    assert card.fingerprint == of({key: written[key] for key in decides})
 
 
 def test_settings_that_json_cannot_tell_apart_survive(repository: TeacherRepository):
@@ -104,6 +147,20 @@ def test_names_are_listed_in_order(repository: TeacherRepository):
 def test_saving_the_same_teacher_again_changes_nothing(repository: TeacherRepository):
     first = save(repository)
     assert save(repository) == first
+
+
+def test_a_teacher_whose_data_lie_elsewhere_by_now_is_the_same(repository: TeacherRepository):
+    first = save(repository, data={"name": "photos", "fingerprint": "0" * 64})
+    assert save(repository, data={"name": "imagefolder:/data/photos", "fingerprint": "0" * 64}) == first
+    for fingerprint in ("1" * 64, ""):
+        with pytest.raises(UserError, match="a different teacher 'zoo' exists"):
+            save(repository, data={"name": "photos", "fingerprint": fingerprint})
+
+
+def test_data_of_unknown_content_are_told_apart_by_name(repository: TeacherRepository):
+    save(repository, data={"name": "my cars", "fingerprint": ""})
+    with pytest.raises(UserError, match="a different teacher 'zoo' exists"):
+        save(repository, data={"name": "your cars", "fingerprint": ""})
 
 
 def test_another_teacher_does_not_take_a_name(repository: TeacherRepository):
@@ -194,6 +251,7 @@ def test_a_diverged_network_does_not_become_a_teacher(repository: TeacherReposit
         ({"architecture": "cnm"}, "'cnm' is not an architecture. Did you mean 'cnn'"),
         ({"settings": {"widht": 2}}, "no setting 'widht'"),
         ({"mean": [0.1, 0.2]}, "expected 1 values"),
+        ({"head": "relu"}, "head: Input should be 'softmax' or 'sigmoid'"),
         ({"std": [0.0]}, "std.0: Input should be greater than 0"),
         ({"name": "other"}, "the card is that of teacher 'other'"),
         ({"colour": "red"}, "colour: Extra inputs"),

@@ -168,11 +168,14 @@ def test_several_teachers_are_a_weighed_sum_whose_columns_stand_side_by_side() -
         torch.testing.assert_close(both, 0.75 * alone[0] + 0.25 * alone[1])
 
 
-def test_a_teacher_of_one_category_gives_no_gradient_once_it_is_certain() -> None:
-    """W = sum_c q_c M[0, c] moves the student to the nearest category, whatever the row."""
-    student = drawn(B, O).requires_grad_()
-    found = ask("transport", student, torch.zeros(B, 1, dtype=F64), plain(costs()[:1]))
-    torch.testing.assert_close(found, student.softmax(1) @ costs()[0], atol=1e-6, rtol=0)
+def test_a_teacher_of_one_category_moves_the_student_to_the_nearest_whatever_the_row() -> None:
+    """W = sum_c q_c M[0, c], whose slope along logit c is q_c (M[0, c] - W): zero only where the student is certain."""
+    student, cost = drawn(B, O).requires_grad_(), costs()[0]
+    found = ask("transport", student, torch.zeros(B, 1, dtype=F64), plain(cost[None]))
+    q = student.detach().softmax(1)
+    torch.testing.assert_close(found, q @ cost, atol=1e-6, rtol=0)
+    found.sum().backward()
+    torch.testing.assert_close(student.grad, q * (cost - (q @ cost)[:, None]), atol=1e-6, rtol=0)
 
 
 def test_temperatures_soften_each_side() -> None:
@@ -243,7 +246,17 @@ def test_a_teacher_of_many_categories_is_heard_on_the_likeliest_of_the_batch(
     torch.testing.assert_close(term(objective, student, teacher), expected)
     term(objective, student, teacher)
     [said] = caplog.messages
-    assert f"{1 - float(teacher.softmax(1).mean(0)[kept].sum()):.2g} of what one says of its {K1}" in said
+    assert f"{1 - float(teacher.softmax(1).mean(0)[kept].sum()):.2g} of what it says of its {K1}" in said
+
+
+def test_of_several_teachers_the_one_that_loses_most_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The first is nearly certain of two of its categories, the second of none, the third has too few to lose any."""
+    sure = torch.tensor([9.0, 9.0, 0.0, 0.0, 0.0], dtype=F64).expand(B, K1)
+    teacher = torch.cat([sure, torch.zeros(B, 4, dtype=F64), torch.zeros(B, 2, dtype=F64)], 1)
+    objective = make("transport", (plain(costs()), plain(costs()[:4]), plain(costs()[:2])), likeliest=2)
+    term(objective, drawn(B, O), teacher)
+    [said] = caplog.messages
+    assert "teacher 2 of 3 loses most, in the first batch 0.5 of what it says of its 4." in said
 
 
 def test_workers_hear_a_teacher_of_many_categories_on_the_same_ones() -> None:

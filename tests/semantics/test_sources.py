@@ -58,6 +58,25 @@ def test_an_embedding_of_zeros_is_named() -> None:
         costs("classifier-rows", ("a",), ("b", "c"), (nothing, torch.eye(2)))
 
 
+def test_all_that_is_missing_of_both_lists_is_named_at_once(tmp_path: Path) -> None:
+    """A name that both lists have is named once."""
+    contents = {
+        "vectors": "a,1\nx,1\n",
+        "hierarchy": '{"a": "", "x": ""}',
+        "matrix": ",x,z\na,1,2\nz,1,2\n",
+    }
+    for source, content in contents.items():
+        file = tmp_path / source
+        file.write_text(content)
+        said = "lacks b, y, c" if source != "matrix" else f"no lines of b, y; {file} has no columns of y, c"
+        with pytest.raises(UserError, match=f"{said}. Complete it"):
+            costs(source, ("a", "b", "y"), ("x", "y", "c"), file=file)
+    unseen = (torch.tensor([[torch.nan], [4.0], [5.0]]), torch.tensor([[1.0], [torch.nan], [2.0]]))
+    for source, settings in {"prototypes": {"encoder": "e"}, "classifier-rows": {}}.items():
+        with pytest.raises(UserError, match=r"of zeros, of a, y\. Complete it"):
+            costs(source, ("a", "b", "c"), ("x", "y", "z"), unseen, **settings)
+
+
 def test_a_table_may_know_costs_between_the_lists_alone(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("theirs,x,y\na,0.5,2\n")
     found = costs("matrix", ("a",), ("y", "x"), file=tmp_path / "m.csv")

@@ -77,10 +77,6 @@ def teacher_logits(
             for view in range(views):
                 seen = augment(images, ids, seed=seed, step=view, settings=augmentation, fill=fill)
                 answers = logits_of(seen, ids).float().cpu()
-                if not answers.isfinite().all():
-                    raise UserError(
-                        f"teacher {teacher_fingerprint[:12]} gives outputs that are not finite on the {part_name} part."
-                    )
                 if logits is None:
                     logits = create("logits", (views, len(part), answers.shape[1]), "<f4")
                 logits[view, rows[0] : rows[-1] + 1] = answers.numpy()

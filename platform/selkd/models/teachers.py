@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from selkd.errors import UserError, nearest
 from selkd.files import cannot_write, checksum, fingerprint, write_json, writing_folder
@@ -24,6 +25,7 @@ from selkd.models.weights import load_weights, read_weights, write_weights
 from selkd.store import store
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Head = Literal["softmax", "sigmoid"]
 REMEDY = "Remove it with `selkd teachers remove`, then train or import the teacher again."
 
 
@@ -42,6 +44,10 @@ class TeacherDescription(NetworkCard):
     data: DataCard
     accuracy: dict[str, FiniteFloat] = Field(description="Validation accuracy by category.")
     validation_accuracy: FiniteFloat
+    head: Head = Field(
+        default="softmax",
+        description="How outputs are read: as a softmax over the categories, or `sigmoid`, a yes or no for each.",
+    )
 
     @model_validator(mode="after")
     def _knows_what_it_scores(self) -> "TeacherDescription":
@@ -64,8 +70,9 @@ class TeacherCard(TeacherDescription):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for teachers that answer alike: weights, architecture and normalisation."""
+        """Equal for teachers that answer alike: weights, architecture, normalisation, and how outputs are read."""
         decides = {"weights_sha256", "architecture", "settings", "channels", "image_size", "mean", "std"}
+        decides |= set() if self.head == "softmax" else {"head"}  # cards without a head keep their fingerprints
         return fingerprint(self.model_dump(mode="json", include=decides))
 
 
@@ -87,8 +94,17 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """Logits [B, K] of images in [0, 1] of any shape, computed in the teacher's own precision."""
-        return self.classifier(self._fitted(images).to(self.classifier.mean))
+        """Logits [B, K] of images in [0, 1] of any shape, computed in the teacher's own precision.
+
+        Of a sigmoid head they are log(s_k / sum s), s_k = sigmoid(output k), so that everybody reads a distribution.
+        """
+        found = self.classifier(self._fitted(images).to(self.classifier.mean))
+        if not found.isfinite().all():
+            raise UserError(
+                f"teacher {self.card.name!r} gives outputs that are not finite: its weights, or mean and std of its "
+                "card, do not fit these images. Train or import it again, or choose another teacher."
+            )
+        return found if self.card.head == "softmax" else F.logsigmoid(found).log_softmax(1)
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer reads [B, d] of images in [0, 1] of any shape."""
@@ -133,6 +149,7 @@ class TeacherRepository:
         data: Mapping[str, str],
         accuracy: Mapping[str, float],
         validation_accuracy: float,
+        head: Head = "softmax",
     ) -> TeacherCard:
         """Keep a classifier as a teacher. Saving the same teacher again changes nothing; another one is refused."""
         mean, std = classifier.mean.flatten().tolist(), classifier.std.flatten().tolist()
@@ -153,18 +170,21 @@ class TeacherRepository:
                     weights_sha256=checksum(part / WEIGHTS),
                     accuracy=dict(accuracy),
                     validation_accuracy=validation_accuracy,
+                    head=head,
                     created_by=f"selkd {version('selkd')}",
                 )
             except ValidationError as error:
                 raise UserError(f"teacher {name!r}: {card_faults(error)}") from None
             write_json(part / CARD, card.model_dump(mode="json"))
             rebuild(card, part, REMEDY)
-        if self._card(name) != card:
+        kept = self._card(name)
+        equal_data = bool(card.data.fingerprint) and kept.data.fingerprint == card.data.fingerprint
+        if card != (kept.model_copy(update={"data": card.data}) if equal_data else kept):  # wherever they lie by now
             raise UserError(
                 f"a different teacher {name!r} exists. Choose another name, or `selkd teachers remove {name}`."
             )
         store().keep(self.path(name))
-        return card
+        return kept
 
     @staticmethod
     def read_weights(network: nn.Module, file: Path) -> None:
@@ -222,7 +242,7 @@ class TeacherRepository:
         self.read_weights(network, weights)
         told = description.model_dump(
             include={"categories", "architecture", "settings", "channels", "image_size", "data"}
-            | {"accuracy", "validation_accuracy"}
+            | {"accuracy", "validation_accuracy", "head"}
         )
         return self.save(name, Classifier(network, description.mean, description.std), **told)
 

@@ -21,6 +21,9 @@ from selkd.transport import transport_distance
 
 log = logging.getLogger(__name__)
 
+Answers = list[tuple[Tensor, Link]]
+"""Scores [b, K1] of each teacher, the most important first, and what ties them to the outputs."""
+
 
 class CrossSettings(TeacherSettings):
     """Settings of objectives whose teachers may know other categories."""
@@ -67,15 +70,15 @@ class Cross(Objective):
         scores = self.teacher_scores(view)
         student = view.student.to(scores.dtype)
         own = scores.detach().split([len(found.cost) for found in self.context.links], 1)
-        heard = [self.heard(*each, view) for each in zip(own, self._links(student), strict=True)]
+        heard = self.heard(list(zip(own, self._links(student), strict=True)), view)
         if not len(student):
             return 0 * student.sum(1)  # a worker without rows in this batch
         terms = [found.share * self.distance(teacher, student, found) for teacher, found in heard]
         return torch.stack(terms).sum(0)
 
-    def heard(self, teacher: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
-        """What of one teacher's scores [b, K1] is listened to. All workers take part, also those without rows."""
-        return teacher, found
+    def heard(self, teachers: Answers, view: View) -> Answers:
+        """What of each teacher's scores is listened to. All workers take part, also those without rows."""
+        return teachers
 
     def distance(self, teacher: Tensor, student: Tensor, found: Link) -> Tensor:
         """From one teacher's scores [b, K1] to the student's [b, o]: a loss a row."""
@@ -153,21 +156,33 @@ class Reuse(Cross):
             max_iterations=settings.max_iterations,
         )
 
-    def heard(self, teacher: Tensor, found: Link, view: View) -> tuple[Tensor, Link]:
+    def heard(self, teachers: Answers, view: View) -> Answers:
         """Of very many categories those that all rows of the batch together find likeliest."""
-        if len(found.cost) <= self.settings.likeliest:
-            return teacher, found
-        mean = view.gather(probabilities(teacher, self.settings.teacher_temperature)).mean(0)
-        kept = mean.topk(self.settings.likeliest).indices.sort().values
-        if not self.told and view.first == 0:
+        heard: Answers = []
+        lost: dict[int, Tensor] = {}
+        for place, (scores, found) in enumerate(teachers):
+            if len(found.cost) <= self.settings.likeliest:
+                heard.append((scores, found))
+            else:
+                narrow, lost[place] = self._narrowed(scores, found, view)
+                heard.append(narrow)
+        if lost and not self.told and view.first == 0:
             self.told = True
+            most = max(lost, key=lambda place: float(lost[place]))
             log.warning(
-                "teachers that know more than %d categories are heard on the likeliest of each batch "
-                "(objective.likeliest): %.2g of what one says of its %d is left out in the first batch",
-                len(kept), 1 - float(mean[kept].sum()), len(mean),
+                "teachers that know more than %d categories are heard on the likeliest of each batch: teacher %d of %d "
+                "loses most, in the first batch %.2g of what it says of its %d. Raise objective.likeliest to hear more",
+                self.settings.likeliest, most + 1, len(teachers), float(lost[most]), len(teachers[most][1].cost),
             )  # fmt: skip
+        return heard
+
+    def _narrowed(self, scores: Tensor, found: Link, view: View) -> tuple[tuple[Tensor, Link], Tensor]:
+        """The same over the likeliest categories alone, and the share of probability that the others have."""
+        mean = view.gather(probabilities(scores, self.settings.teacher_temperature)).mean(0)
+        kept = mean.topk(self.settings.likeliest).indices.sort().values
         within = None if found.theirs is None else found.theirs[kept][:, kept]
-        return teacher[:, kept], replace(found, cost=found.cost[kept], same=found.same[kept], theirs=within)
+        narrow = replace(found, cost=found.cost[kept], same=found.same[kept], theirs=within)
+        return (scores[:, kept], narrow), 1 - mean[kept].sum()
 
 
 @register

@@ -3,7 +3,7 @@
 Shapes: K1 categories of the teacher, K2 of the data, d dimensions of an embedding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -85,18 +85,20 @@ class Embedded(Semantics):
         assert isinstance(self.settings, EmbeddingSettings)
         kind = self.settings.cost
         theirs, ours = (found.double() for found in self.embed(labels))
+        missing: list[str] = []
         for names, found in ((labels.theirs, theirs), (labels.ours, ours)):
             odd = ~found.isfinite().all(1) | ((found == 0).all(1) & (kind == "cosine"))
-            refuse_missing(self.name, labels.teacher, "no embedding, or one of zeros, of", names, odd.tolist())
+            missing += [name for name, is_odd in zip(names, odd.tolist(), strict=True) if is_odd]
+        refuse_missing(self.name, labels.teacher, {"no embedding, or one of zeros, of": missing})
         return Costs(ground_cost(theirs, ours, kind), ground_cost(theirs, theirs, kind), ground_cost(ours, ours, kind))
 
 
-def refuse_missing(source: str, teacher: str, what: str, names: tuple[str, ...], odd: list[bool]) -> None:
-    """Name every category that something is missing of."""
-    missing = [name for name, is_odd in zip(names, odd, strict=True) if is_odd]
-    if missing:
+def refuse_missing(source: str, teacher: str, missing: Mapping[str, Collection[str]]) -> None:
+    """Name at once every category of either list that something is missing of, by what that is."""
+    told = [f"{what} {', '.join(dict.fromkeys(names))}" for what, names in missing.items() if names]
+    if told:
         raise UserError(
-            f"semantics.source {source!r}, teacher {teacher!r}: {what} {', '.join(missing)}. "
+            f"semantics.source {source!r}, teacher {teacher!r}: {'; '.join(told)}. "
             "Complete it, or choose another semantics.source."
         )
 

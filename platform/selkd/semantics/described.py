@@ -1,6 +1,7 @@
 """Semantics that users bring as files: vectors of categories, a hierarchy, or the costs themselves."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,14 +54,9 @@ class Vectors(Embedded):
         found = {name: _numbers(file, name, cells) for name, cells in _lines(file)}
         if len({len(vector) for vector in found.values()}) > 1:
             raise UserError(f"{file}: vectors of several lengths. Give every category as many numbers.")
-        theirs, ours = (
-            [found[name] for name in self._known(labels, names, found)] for names in (labels.theirs, labels.ours)
-        )
+        refuse_missing(self.name, labels.teacher, _lacking(file, labels, found))
+        theirs, ours = ([found[name] for name in names] for names in (labels.theirs, labels.ours))
         return torch.tensor(theirs, dtype=torch.float64), torch.tensor(ours, dtype=torch.float64)
-
-    def _known(self, labels: Labels, names: tuple[str, ...], found: dict[str, list[float]]) -> tuple[str, ...]:
-        refuse_missing(self.name, labels.teacher, f"{self.settings.file} lacks", names, [n not in found for n in names])
-        return names
 
 
 @register
@@ -79,8 +75,7 @@ class Hierarchy(Semantics):
         places = read_json(file)
         if not isinstance(places, dict) or not all(isinstance(place, str) for place in places.values()):
             raise UserError(f'{file}: expected names and their places, such as {{"cat": "animal/mammal"}}.')
-        for names in (labels.theirs, labels.ours):
-            refuse_missing(self.name, labels.teacher, f"{file} lacks", names, [name not in places for name in names])
+        refuse_missing(self.name, labels.teacher, _lacking(file, labels, places))
         theirs, ours = (
             [[*filter(None, places[name].split("/")), name] for name in names] for names in (labels.theirs, labels.ours)
         )
@@ -111,15 +106,21 @@ class Matrix(Semantics):
             table[name] = dict(zip(columns, _numbers(file, name, cells), strict=True))
             if min(table[name].values(), default=0) < 0:
                 raise UserError(f"{file}: {name!r} has a negative cost. Costs are zero or more.")
-        for names, known, what in ((labels.theirs, table, "lines"), (labels.ours, columns, "columns")):
-            missing = [name not in known for name in names]
-            refuse_missing(self.name, labels.teacher, f"{file} has no {what} of", names, missing)
+        missing = {
+            f"{file} has no lines of": [name for name in labels.theirs if name not in table],
+            f"{file} has no columns of": [name for name in labels.ours if name not in columns],
+        }
+        refuse_missing(self.name, labels.teacher, missing)
         within = [self._within(table, set(columns), names) for names in (labels.theirs, labels.ours)]
         return Costs(_block(table, labels.theirs, labels.ours), *within)
 
     @staticmethod
     def _within(table: dict[str, dict[str, float]], columns: set[str], names: tuple[str, ...]) -> Tensor | None:
         return _block(table, names, names) if all(name in table and name in columns for name in names) else None
+
+
+def _lacking(file: Path, labels: Labels, known: Collection[str]) -> dict[str, list[str]]:
+    return {f"{file} lacks": [name for name in (*labels.theirs, *labels.ours) if name not in known]}
 
 
 def _block(table: dict[str, dict[str, float]], rows: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:

@@ -32,7 +32,7 @@ class Prototypes(Embedded):
     def embed(self, labels: Labels) -> Embeddings:
         assert labels.ask_encoder is not None
         theirs, ours = labels.ask_encoder(self.settings.encoder, self.settings.rows)
-        middle = ours.mean(0) if len(ours) > 1 else 0  # the same for all teachers, so that their costs compare
+        middle = _middle(ours) if len(ours) > 1 else 0  # the same for all teachers, so that their costs compare
         return theirs - middle, ours - middle
 
 
@@ -54,4 +54,9 @@ class ClassifierRows(Embedded):
 
 
 def _directions(found: Tensor) -> Tensor:
-    return F.normalize(found - found.mean(0), dim=1) if len(found) > 1 else F.normalize(found, dim=1)
+    return F.normalize(found - _middle(found), dim=1) if len(found) > 1 else F.normalize(found, dim=1)
+
+
+def _middle(found: Tensor) -> Tensor:
+    """Of the categories that have features, so that those that have none can be told from the others."""
+    return found[found.isfinite().all(1)].mean(0)

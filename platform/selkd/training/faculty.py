@@ -35,7 +35,7 @@ class Faculty:
 
     @classmethod
     def of(cls, shares: Mapping[Teacher, float], chosen: Chosen, meanings: Meanings, task: TaskView) -> "Faculty":
-        """Costs are divided by the largest of all these teachers, so that epsilon means the same in every run."""
+        """Costs are divided by the largest of all these teachers: one unit for a run, not for all runs."""
         costs = {teacher: meanings.costs(teacher) for teacher in shares}
         largest = max(float(found.between.max()) for found in costs.values())
         if largest <= 0:

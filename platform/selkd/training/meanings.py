@@ -92,7 +92,8 @@ class Meanings:
         if data.name == self.config.data.source or data.fingerprint == self.dataset.fingerprint:
             return self.dataset, self.train
         try:
-            dataset = load(data.name, root=self.config.data.root or self.workspace.data)
+            side = teacher.card.image_size if data.name.startswith("imagefolder:") else None
+            dataset = load(data.name, root=self.config.data.root or self.workspace.data, image_size=side)
         except UserError as error:
             raise UserError(
                 f"semantics.source 'prototypes': the data of teacher {teacher.card.name!r} are not here ({error}) "

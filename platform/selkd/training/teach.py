@@ -71,7 +71,7 @@ def _keep(setup: Setup, classifier: Classifier) -> TeacherCard:
         settings=setup.config.student.extra,
         channels=shape[0],
         image_size=shape[-1],
-        data={"name": setup.dataset.name, "fingerprint": setup.dataset.fingerprint},
+        data={"name": setup.config.data.source, "fingerprint": setup.dataset.fingerprint},
         accuracy=accuracy,
         validation_accuracy=found.metrics()["accuracy"],
     )
