@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as root:
             workspace = filled(Path(root), count)
             for level, turn in ((0, "first"), (1, "first"), (1, "second")):
-                teachers = {"policy": "transport", "level": level, "first": count}
+                teachers = {"policy": "transport", "level": level, **({"first": count} if level else {})}
                 config = RunConfig.model_validate(
                     {"task": {"categories": ["three", "five", "eight", "nine"]}, "selection": {"teachers": teachers}}
                 )

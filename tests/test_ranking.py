@@ -32,7 +32,7 @@ ROWS = 2 * 20
 
 
 def at(level: int, **changes: Any) -> RunConfig:
-    teachers = {"policy": "transport", "level": level, "steps": 20, **changes}
+    teachers = {"policy": "transport", "level": level, **({"steps": 20} if level == 2 else {}), **changes}
     return RunConfig.model_validate(TASK | {"selection": {"teachers": teachers}})
 
 

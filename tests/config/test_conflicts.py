@@ -19,6 +19,10 @@ def tgeo(**weighting: Any) -> dict[str, Any]:
     return {"data": {"outer": 0.1}, "teacher": "t", "objective": "kd", "weighting": {"policy": "tgeo", **weighting}}
 
 
+def ranked(**teachers: Any) -> dict[str, Any]:
+    return {"objective": "transport", "selection": {"teachers": {"policy": "transport", **teachers}}}
+
+
 @pytest.mark.parametrize(
     ("config", "key", "other", "remedy"),
     [
@@ -62,6 +66,12 @@ def tgeo(**weighting: Any) -> dict[str, Any]:
             for name, value in {"every": 3, "lr": 0.5, "dim": 4, "relations": "intra", "features": "summary"}.items()
         ),
         (tgeo(layers=1, dim=4), "weighting.dim", "weighting.layers: 1", "weighting.layers=2"),
+        (tgeo(layers=1, heads=2), "weighting.heads", "weighting.layers: 1", "weighting.layers=2"),
+        *(
+            (ranked(level=level, **{name: 7}), f"selection.teachers.{name}", f".level: {level}", f".level={needed}")
+            for name, level, needed in (("steps", 1, 2), ("second", 0, 2), ("first", 0, 1), ("rows", 0, 1))
+        ),
+        (ranked(spread=0.1), "selection.teachers.spread", "selection.teachers.number: 1", ".number=2"),
         (tgeo(parts="vertices", edges="squared"), "weighting.edges", "weighting.parts: vertices", "parts=both"),
     ],
 )  # fmt: skip

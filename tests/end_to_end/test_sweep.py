@@ -15,6 +15,8 @@ from mlflow import MlflowClient
 
 from selkd.config import Workspace
 from selkd.errors import UserError
+from selkd.files import read_json
+from selkd.pools import train_pool
 from selkd.sweeps.run import sweep
 from selkd.sweeps.studies import STOP, Study
 from selkd.tracking import TrialRecord, sync
@@ -97,6 +99,31 @@ def test_the_teacher_is_asked_once_for_all_students(ray, workspace: Workspace, t
     (workspace.teachers / "teacher" / "weights.safetensors").unlink()
     study = sweep(space(name="other", budget={"candidates": 3}, concurrent=1), workspace)
     assert [t.status for t in study.state.trials.values()] == ["finished"] * 3
+
+
+def test_whom_students_learn_from_and_what_categories_mean_are_searched(ray, workspace: Workspace, taught: Workspace):
+    workspace.teachers.unlink()
+    shutil.copytree(taught.teachers, workspace.teachers)
+    base = {"student": {"model": "mlp", "hidden": [8]}, "training": {"epochs": 1}}
+    pool = {"near": {"task.categories": ["three", "nine"]}, "far": {"task.categories": ["zero", "one", "two"]}}
+    train_pool({"name": "pool", "base": base, "teachers": pool}, workspace)
+    searched = {
+        "semantics.source": {"choice": ["names", "zero-one", "classifier-rows"]},
+        "selection.teachers.policy": {"choice": ["transport", "leep", "random"]},
+        "selection.teachers.number": {"integer": [1, 2]},
+        "objective.*": "declared",
+    }
+    run = {**longer(1), "objective": "transport", "selection": {"teachers": "random"}}
+    del run["teacher"]
+    study = sweep(space(base=run, search=searched, defaults=False, budget={"candidates": 6}), workspace)
+    assert Counter(trial.status for trial in study.state.trials.values()) == {"finished": 6}
+    found = [candidate.parameters for candidate in study.state.candidates.values()]
+    for key in (*list(searched)[:3], "objective.kind", "objective.epsilon", "objective.student_temperature"):
+        assert len({str(parameters[key]) for parameters in found}) > 1, key
+    for key, trial in study.state.trials.items():
+        chosen = read_json(workspace.runs / key / "selection.json")["teachers"]
+        number = study.state.candidates[trial.number].parameters["selection.teachers.number"]
+        assert len(chosen["chosen"]) == number
 
 
 def test_a_student_that_cannot_be_trained_fails_with_the_reason_and_the_study_goes_on(ray, workspace: Workspace):

@@ -49,6 +49,7 @@ def conflicts(config: "RunConfig") -> Iterator[Conflict]:
         reason = f"selection.categories.policy: {config.selection.categories.policy}"
         yield "task", config.task, ("categories",), reason, "selection.categories.policy=explicit"
     yield from _of_weighting(config)
+    yield from _of_teachers(config)
     if config.teacher is None:
         yield "data.faults", config.data.faults, ("teacher",), "teacher: null", "teacher"
     samples = config.selection.samples
@@ -71,3 +72,14 @@ def _of_weighting(config: "RunConfig") -> Iterator[Conflict]:
         yield "weighting", weighting, ("dim", "heads"), "weighting.layers: 1", "weighting.layers=2"
     if getattr(weighting, "parts", None) == "vertices":
         yield "weighting", weighting, ("edges",), "weighting.parts: vertices", "weighting.parts=both"
+
+
+def _of_teachers(config: "RunConfig") -> Iterator[Conflict]:
+    teachers = config.selection.teachers
+    level, group = getattr(teachers, "level", 2), "selection.teachers"
+    if level < 2:
+        yield group, teachers, ("second", "steps"), f"{group}.level: {level}", f"{group}.level=2"
+    if level < 1:
+        yield group, teachers, ("first", "rows"), f"{group}.level: 0", f"{group}.level=1"
+    if getattr(teachers, "number", 2) == 1:
+        yield group, teachers, ("spread",), f"{group}.number: 1", f"{group}.number=2"
