@@ -168,6 +168,17 @@ def test_teachers_with_missing_seeds_are_left_out(workspace: Workspace) -> None:
     assert not (workspace.root / "rankings").exists()
 
 
+def test_scores_under_another_description_of_categories(judged: Judgement, whole: Workspace) -> None:
+    """Others than the students': costs change, and with them the levels; what reads no costs stays."""
+    found = judge("judged", whole, semantics={"source": "names", "characters": 2})
+    assert found.folder != judged.folder
+    columns = ["setting", "seed", "teacher", "outcome", "overlap", "leep", "logme"]
+    assert found.students[columns].equals(judged.students[columns])
+    assert not found.students["level 1"].equals(judged.students["level 1"])
+    with pytest.raises(UserError, match=r"semantics.source: 'nmaes' is unknown. Did you mean 'names'"):
+        judge("judged", whole, semantics="nmaes")
+
+
 def test_teachers_that_cannot_be_asked_are_left_out(workspace: Workspace) -> None:
     record(workspace, WHOLE | {"lost": [0.9, 0.1]})
     found = judge("judged", workspace)

@@ -202,6 +202,12 @@ def rank(
 @app.command()
 def judge(
     study: Annotated[str, typer.Argument(help="A study that searched over teachers.", show_default=False)],
+    semantics: Annotated[
+        str | None,
+        typer.Option(
+            help="Costs of the scores, as YAML: `names`, `{source: vectors, file: my.csv}`. Default: the students'."
+        ),
+    ] = None,
     json: show.Json = False,
 ) -> None:
     """Say how well each score of teachers foretold what their students became.
@@ -209,12 +215,18 @@ def judge(
     Every teacher of the study is scored on the training rows that its students had. Beside the rank correlations stands
     what the score's first choice falls short of the best teacher, and what each score takes.
 
-    **Example**: `selkd teachers judge digits-cross-task`
+    **Examples**
+
+    `selkd teachers judge digits-cross-task`
+
+    `selkd teachers judge digits-cross-task --semantics sentences`
     """
+    from selkd.config import parse
     from selkd.judging import judge as run
 
     watch = show.seldom(lambda done, total: f"teachers scored for {done} of {total} sets of rows")
-    found = run(study, watch=(lambda done, total: None) if json else watch)
+    said = None if semantics is None else parse(semantics, "--semantics")
+    found = run(study, semantics=said, watch=(lambda done, total: None) if json else watch)
     if json:
         show.print_json(found.as_json() | {"folder": found.folder})
         return

@@ -13,8 +13,9 @@ import pandas as pd
 
 from selkd.comparison.factors import in_order
 from selkd.comparison.statistics import agreement, interval
-from selkd.config import RunConfig, Workspace
+from selkd.config import RunConfig, Workspace, validate
 from selkd.errors import UserError
+from selkd.files import fingerprint
 from selkd.judging.result import Judgement
 from selkd.models.teachers import TeacherRepository
 from selkd.selection.teachers import TEACHERS
@@ -46,10 +47,17 @@ class Student(NamedTuple):
     outcome: float
 
 
-def judge(study: str, workspace: Workspace | None = None, *, watch: Watch = lambda *_: None) -> Judgement:
+def judge(
+    study: str,
+    workspace: Workspace | None = None,
+    *,
+    semantics: str | Mapping[str, Any] | None = None,
+    watch: Watch = lambda *_: None,
+) -> Judgement:
     """Score every teacher of a study on the rows that its students had, and compare with what these became.
 
-    Scores see training rows alone; outcomes are accuracy on test, balanced where tasks are open.
+    Scores see training rows alone; outcomes are accuracy on test, balanced where tasks are open. With `semantics`,
+    costs are those instead of what the students learnt by: would another description of categories have ranked better?
     """
     workspace = workspace or Workspace.default()
     found = Study.read(study, workspace)
@@ -62,7 +70,8 @@ def judge(study: str, workspace: Workspace | None = None, *, watch: Watch = lamb
         )
     tasks = {task.key: task for task in (_task(student.config) for student in taught)}
     names = sorted({student.teacher for student in taught if student.teacher is not None})
-    known, skipped = _scored(tasks, names, workspace, watch)
+    asked = {key: _under(task, semantics) for key, task in tasks.items()}
+    known, skipped = _scored(asked, names, workspace, watch)
     if skipped:
         left_out += [f"{name}: {reason}" for name, reason in skipped.items()]
         taught, lacking = _complete([student for student in taught if student.teacher not in skipped])
@@ -72,8 +81,9 @@ def judge(study: str, workspace: Workspace | None = None, *, watch: Watch = lamb
         names = [name for name in names if name not in skipped]
     alone = {_task(student.config).key: student.outcome for student in students if student.teacher is None}
     table = pd.DataFrame([_row(student, alone, known) for student in taught])
-    costs = _costs(list(tasks.values())[-1], workspace, names)
-    folder = workspace.root / "rankings" / study
+    costs = _costs(list(asked.values())[-1], workspace, names)
+    told = "" if semantics is None else f"-{fingerprint(next(iter(asked.values())).semantics.model_dump())[:6]}"
+    folder = workspace.root / "rankings" / f"{study}{told}"
     judged = Judgement(study, _agreements(table), _gains(table), costs, table, left_out, folder)
     judged.keep()
     return judged
@@ -152,6 +162,12 @@ def _task(config: RunConfig) -> RunConfig:
     """The rows and the task of a student, whoever taught it."""
     tree = config.model_dump(mode="json", exclude={"teacher", "objective", "weighting"})
     return RunConfig.model_validate(tree | {"selection": {"categories": tree["selection"]["categories"]}})
+
+
+def _under(task: RunConfig, semantics: str | Mapping[str, Any] | None) -> RunConfig:
+    if semantics is None:
+        return task
+    return validate(RunConfig, {**task.model_dump(mode="json"), "semantics": semantics}, "judge")
 
 
 def _setup(task: RunConfig, workspace: Workspace) -> Setup:
