@@ -168,6 +168,16 @@ def test_teachers_with_missing_seeds_are_left_out(workspace: Workspace) -> None:
     assert not (workspace.root / "rankings").exists()
 
 
+def test_a_study_in_the_middle_of_further_seeds_is_judged_by_those_that_all_have(workspace: Workspace) -> None:
+    record(
+        workspace, {name: [*outcomes, None, None] for name, outcomes in WHOLE.items()} | {"one": [0.7, 0.8, 0.1, None]}
+    )
+    found = judge("judged", workspace)
+    judged = found.students.groupby("teacher")["seed"].apply(sorted)
+    assert judged.to_dict() == {"both": [0, 1], "none": [0, 1], "one": [0, 1]}
+    assert any("seeds that few teachers have finished: 2" in line for line in found.left_out)
+
+
 def test_scores_under_another_description_of_categories(judged: Judgement, whole: Workspace) -> None:
     """Others than the students': costs change, and with them the levels; what reads no costs stays."""
     found = judge("judged", whole, semantics={"source": "names", "characters": 2})

@@ -133,22 +133,30 @@ def _told(setting: Mapping[str, Any]) -> str:
 
 
 def _complete(students: Sequence[Student]) -> tuple[list[Student], list[str]]:
-    """The students of teachers that have one of every seed, in settings with several such; and what that leaves out."""
+    """In each setting, the largest block of teachers and seeds without a gap; and what that leaves out."""
     kept: list[Student] = []
     left_out = []
     settings = _by(students, lambda one: one.setting)
     for setting in in_order(list(settings)):
-        mine = settings[setting]
-        seeds = {one.config.seed for one in mine}
-        by_teacher = _by(mine, lambda one: str(one.teacher))
-        whole = {name: own for name, own in by_teacher.items() if {one.config.seed for one in own} == seeds}
-        if missing := sorted(set(by_teacher) - set(whole)):
-            left_out.append(f"{setting}: not every seed is finished of {', '.join(missing)}")
-        if len(whole) >= FEWEST:
-            kept += [one for own in whole.values() for one in own]
-        else:
-            left_out.append(f"{setting}: {len(whole)} teachers with every seed are too few")
+        by_teacher = {
+            name: {one.config.seed: one for one in own}
+            for name, own in _by(settings[setting], lambda one: str(one.teacher)).items()
+        }
+        seeds, names = _block({name: frozenset(own) for name, own in by_teacher.items()})
+        kept += [by_teacher[name][seed] for name in names for seed in sorted(seeds)]
+        if further := sorted({seed for own in by_teacher.values() for seed in own} - seeds):
+            left_out.append(f"{setting}: seeds that few teachers have finished: {', '.join(map(str, further))}")
+        if lacking := sorted(by_teacher.keys() - names):
+            left_out.append(f"{setting}: seeds are missing of {', '.join(lacking)}")
     return kept, left_out
+
+
+def _block(seeds: Mapping[str, frozenset[int]]) -> tuple[frozenset[int], list[str]]:
+    """The seeds and the teachers that have them all, so that students are as many as possible; none where too few."""
+    least = min(2, len(frozenset().union(*seeds.values())))
+    blocks = [(own, [name for name, there in seeds.items() if own <= there]) for own in set(seeds.values())]
+    sound = [(own, names) for own, names in blocks if len(own) >= least and len(names) >= FEWEST]
+    return max(sound, key=lambda block: (len(block[0]) * len(block[1]), sorted(block[0])), default=(frozenset(), []))
 
 
 def _by(students: Sequence[Student], key: Callable[[Student], str]) -> dict[str, list[Student]]:
