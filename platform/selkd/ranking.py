@@ -102,10 +102,10 @@ def _ranked(config: RunConfig, workspace: Workspace, prepare: Prepare) -> Rankin
     table.insert(1, "cost", [_last(found.levels, name) for name in found.order])
     table["passes"] = [passes[name] for name in found.order]
     spent = {
-        "passes for semantics": float(for_costs),
-        "passes for answers": float(passes.total() - for_costs),
-        "passes of other scores": float(sample.passes.total() - passes.total()),
-        "updates of a student": float(updates),
+        "passes for semantics": for_costs,
+        "passes for answers": passes.total() - for_costs,
+        "passes of other scores": sample.passes.total() - passes.total(),
+        "updates of a student": updates,
         "seconds": seconds,
         "seconds of other scores": time.perf_counter() - began - seconds,
     }

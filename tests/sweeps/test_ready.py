@@ -27,7 +27,7 @@ PROMISED = {
     "students-objectives",
     *(f"digits-{name}" for name in ("closed", "open", "weighting", "teacher-faults", "label-noise", "outliers")),
     *(f"fashion-{name}" for name in ("closed", "open", "imbalanced", "categories", "samples")),
-    *("digits-cross-task", "fashion-cross-task", "fashion-teachers"),
+    *("digits-cross-task", "fashion-cross-task", "fashion-teachers", "fashion-transport"),
 }
 
 

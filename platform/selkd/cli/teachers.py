@@ -195,7 +195,8 @@ def rank(
     show.table("What other scores say of them, high being good", ["teacher", *others], rows)
     for reason in found.skipped.values():
         show.note(f"skipped: {reason}")
-    show.say(f"spent: {', '.join(f'{show.number(value, 1)} {name}' for name, value in found.spent.items())}")
+    spent = [f"{show.number(value, 1 if 'seconds' in name else 0)} {name}" for name, value in found.spent.items()]
+    show.say(f"spent: {', '.join(spent)}")
     show.say(f"{found.folder}: ranking.json, transport.png")
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from selkd.transport import RowsAndColumns, solve, transport_distance
 
 ROUNDS = 100  # of the fixed point of LogME
+HELD = 2**20  # entries of plans at once
 
 
 def prior_cost(cost: Tensor, prior: Tensor, epsilon: float) -> float:
@@ -31,10 +32,11 @@ def student_cost(p: Tensor, q: Tensor, cost: Tensor, epsilon: float) -> float:
 
 
 def mean_plan(p: Tensor, q: Tensor, cost: Tensor, epsilon: float) -> Tensor:
-    """The mean [K1, o] of the plans whose costs `prior_cost` and `student_cost` tell, a row at a time."""
+    """The mean [K1, o] of the plans whose costs `prior_cost` and `student_cost` tell."""
     found = torch.zeros_like(cost)
-    for source, sink in zip(p.to(cost), q.to(cost), strict=True):
-        found += solve(-cost, RowsAndColumns(sink, source), epsilon=epsilon).log.exp() / len(p)
+    for sources, sinks in zip(*(each.to(cost).split(max(1, HELD // cost.numel())) for each in (p, q)), strict=True):
+        scores = -cost.expand(len(sources), *cost.shape)
+        found += solve(scores, RowsAndColumns(sinks, sources), epsilon=epsilon).log.exp().sum(0) / len(p)
     return found
 
 
