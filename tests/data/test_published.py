@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from selkd.data import Dataset, load
-from selkd.data.sources import PUBLISHED, names
+from selkd.data.sources import PUBLISHED, digits, names
 from selkd.data.sources.cifar import CIFAR10, CIFAR100
 from selkd.data.sources.idx import FASHION_MNIST, MNIST
 from selkd.data.sources.originals import Published
@@ -268,3 +268,9 @@ def test_every_published_source_has_a_checksum_for_all_it_reads_and_downloads() 
         assert all(len(c) == 64 and int(c, 16) for c in checksums)
         assert len(set(checksums)) == len(checksums)
         assert len(set(source.categories)) == len(source.categories)
+
+
+def test_digits_without_their_file_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "FILE", ("datasets", "data", "gone.csv.gz"))
+    with pytest.raises(UserError, match=r"no file datasets/data/gone.csv.gz. Reinstall scikit-learn"):
+        load("digits", root=tmp_path)

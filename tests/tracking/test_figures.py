@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import metrics
 
-from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure
+from selkd.tracking.figures import confusion_figure, curves_figure, open_set_figure, roc_curve
 from selkd.training.metrics import open_metrics
 
 
@@ -108,3 +109,13 @@ def test_no_global_state_of_pyplot_is_touched():
     confusion_figure(np.eye(2), ["a", "b"])
     assert sys.modules.get("matplotlib.pyplot") is pyplot
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_roc_curve_is_scikit_learns(tied: bool) -> None:
+    rng = np.random.default_rng(0)
+    scores, inside = rng.integers(0, 20, 200) / 7 if tied else rng.random(200), rng.random(200) < 0.4
+    others, accepted, _ = metrics.roc_curve(inside, scores, drop_intermediate=False)
+    found = roc_curve(scores, inside)
+    np.testing.assert_allclose(found[0], others)
+    np.testing.assert_allclose(found[1], accepted)

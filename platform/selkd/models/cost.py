@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def parameters(model: nn.Module) -> int:
@@ -16,6 +15,8 @@ def parameters(model: nn.Module) -> int:
 
 def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
     """Multiply-adds of one row of `shape` in convolutions and matrix products: half of torch's count of operations."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     with _evaluating(model), FlopCounterMode(display=False) as counter:
         model(_rows(model, 1, shape))
     return counter.get_total_flops() // 2

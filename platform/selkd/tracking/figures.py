@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import roc_curve
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
@@ -61,8 +60,7 @@ def open_set_figure(scores: Any, labels: Any, correct: Any = None) -> Figure:
     scores, inside = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
     figure, *panels = _panels(1 if correct is None else 2)
     if inside.any() and not inside.all():
-        others, accepted, _ = roc_curve(inside, scores, drop_intermediate=False)
-        _area(panels[0], others, accepted)
+        _area(panels[0], *roc_curve(scores, inside))
         panels[0].plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance")
         if correct is not None:
             _area(panels[1], *oscr_curve(scores, inside, np.asarray(correct, dtype=bool)))
@@ -74,6 +72,11 @@ def open_set_figure(scores: Any, labels: Any, correct: Any = None) -> Figure:
         else:
             axes.text(0.5, 0.5, "not defined by these rows", ha="center", va="center", color=GREY)
     return figure
+
+
+def roc_curve(scores: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of other rows, and of task rows, that score at least each threshold."""
+    return oscr_curve(scores, inside, inside)
 
 
 def oscr_curve(scores: np.ndarray, inside: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from sklearn.metrics import roc_curve
 
 from selkd.comparison import style
 from selkd.comparison.result import Comparison
@@ -14,7 +13,7 @@ from selkd.comparison.views import shown
 from selkd.comparison.views.files import answers, scores
 from selkd.comparison.views.view import CannotShow, Drawn, View
 from selkd.comparison.words import listed
-from selkd.tracking.figures import oscr_curve
+from selkd.tracking.figures import oscr_curve, roc_curve
 
 GRID = np.linspace(0, 1, 101)
 FIELDS = ["curve", "group", "level", "n", "x", "mean", "low", "high", "area"]
@@ -110,8 +109,7 @@ def _detection(frame: pd.DataFrame) -> dict[str, Curve]:
         return {}
     accepted = _acceptance(logits)
     right = np.asarray(names)[logits[:, :-1].argmax(1)] == frame["label"].to_numpy(dtype=str)
-    others, task, _ = roc_curve(inside, accepted, drop_intermediate=False)
-    return {"ROC": (others, task), "OSCR": oscr_curve(accepted, inside, right)}
+    return {"ROC": roc_curve(accepted, inside), "OSCR": oscr_curve(accepted, inside, right)}
 
 
 def _risk(frame: pd.DataFrame) -> dict[str, Curve]:

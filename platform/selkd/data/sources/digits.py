@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,22 @@ from selkd.data.rows import ArrayRows
 from selkd.data.sources.originals import Published
 from selkd.errors import UserError
 
+FILE = ("datasets", "data", "digits.csv.gz")
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def _read(source: Published, _: Path) -> Mapping[str, Rows]:
-    from sklearn.datasets import load_digits
+def _file() -> Path:
+    """Where the installed package keeps them; importing it would take longer than reading the digits."""
+    package = find_spec("sklearn")
+    found = [Path(folder, *FILE) for folder in (package and package.submodule_search_locations) or ()]
+    if not found or not found[0].is_file():
+        raise UserError(f"digits: scikit-learn has no file {'/'.join(FILE)}. Reinstall scikit-learn.")
+    return found[0]
 
-    images, labels = load_digits(return_X_y=True)
-    images, labels = images.astype(np.uint8), labels.astype("<i8")
+
+def _read(source: Published, _: Path) -> Mapping[str, Rows]:
+    table = np.loadtxt(_file(), delimiter=",", dtype=np.uint8)
+    images, labels = table[:, :-1], table[:, -1].astype("<i8")
     if sha256(images.tobytes() + labels.tobytes()).hexdigest() != source.checksums["digits"]:
         raise UserError("digits: scikit-learn holds other data than expected. Reinstall scikit-learn.")
     images = (images.astype(np.float64) * (255 / 16)).round().astype(np.uint8)  # from 0 ... 16
