@@ -1,7 +1,9 @@
 """A classifier normalises; costs are counted, and measuring changes nothing."""
 
+import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from selkd import models
 from selkd.models import cost
@@ -25,6 +27,16 @@ def test_multiply_adds_are_counted_by_hand():
     network = models.build("mlp", channels=1, outputs=4, image_size=8, hidden=[32])
     assert cost.multiply_adds(network, (1, 8, 8)) == 64 * 32 + 32 * 4
     assert cost.multiply_adds(nn.Conv2d(3, 5, 3, padding=1), (3, 6, 7)) == 6 * 7 * 5 * 27
+
+
+@pytest.mark.parametrize("name", ["cnn", "mlp", "resnet8", "resnet8x4", "resnet20", "wrn_16_2", "torchvision:vit_b_16"])
+def test_multiply_adds_are_half_of_the_operations_that_torch_counts(name: str) -> None:
+    side = 16 if name.startswith("torchvision") else 8
+    network = models.build(name, channels=3, outputs=5, image_size=side).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, side, side))
+    assert 2 * cost.multiply_adds(network, (3, side, side)) == counter.get_total_flops() > 0
+    assert not network._forward_hooks
 
 
 def test_multiply_adds_of_resnet20_are_the_published_41_million():

@@ -1,7 +1,8 @@
 """Optimisers by name."""
 
 from collections.abc import Iterable
-from typing import Literal
+from inspect import unwrap
+from typing import Literal, TypeVar, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,7 +28,18 @@ class OptimiserSettings(BaseModel):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         if self.name == "sgd":
-            return torch.optim.SGD(
-                parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
-            )
-        return torch.optim.AdamW(parameters, self.lr, (self.momentum, 0.999), weight_decay=self.weight_decay)
+            return SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov)
+        return AdamW(parameters, self.lr, (self.momentum, 0.999), weight_decay=self.weight_decay)
+
+
+T = TypeVar("T", bound=torch.optim.Optimizer)
+WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+
+
+def unwrapped(cls: type[T]) -> type[T]:
+    """The same optimiser without torch's wrappers, which import its compiler, a second and a half, to keep it out."""
+    methods = {name: unwrap(getattr(cls, name)) for name in WRAPPED}
+    return cast(type[T], type(cls.__name__, (cls,), methods | {"step": torch.no_grad()(unwrap(cls.step))}))
+
+
+SGD, AdamW = unwrapped(torch.optim.SGD), unwrapped(torch.optim.AdamW)
