@@ -57,12 +57,11 @@ def family(
     """
 
     def register(build: Builder) -> Builder:
-        listed = names if callable(names) else partial(tuple, names)
-        for name in () if callable(names) else names:
-            if name in _TAKEN:
-                raise UserError(f"{build.__module__}: the architecture {name!r} is there already")
-            _TAKEN.add(name)
-        FAMILIES.append(Family(listed, settings, build))
+        told = () if callable(names) else tuple(names)
+        if taken := [name for name in told if name in _TAKEN]:
+            raise UserError(f"{build.__module__}: the architecture {taken[0]!r} is there already")
+        _TAKEN.update(told)
+        FAMILIES.append(Family(names if callable(names) else partial(tuple, told), settings, build))
         return build
 
     return register
