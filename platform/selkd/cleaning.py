@@ -189,7 +189,7 @@ def _data(made_from: Mapping[str, Any], config: Mapping[str, Any]) -> set[str]:
     if not isinstance(settings, dict) or "faults" not in settings:
         return {data}
     faults, seed = Faults.model_validate(settings["faults"]), settings["seed"]
-    return {data, faults.fingerprint(data, seed), fingerprint([data, faults.model_dump(), seed])}
+    return {data, faults.fingerprint(data, seed), faults.rows_fingerprint(data, seed)}
 
 
 def _chosen(run: Path) -> set[str]:

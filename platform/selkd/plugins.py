@@ -1,6 +1,5 @@
 """Components of other packages: an entry point names a module, which registers them when it is imported."""
 
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -28,5 +27,5 @@ def versions() -> dict[str, str]:
     return {point.dist.name: point.dist.version for point in _points() if point.dist}
 
 
-def _points() -> Iterator[EntryPoint]:
-    return iter(sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)))
+def _points() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))

@@ -52,12 +52,10 @@ class Ranking:
         return style.finished(made)
 
 
-def question(config: RunConfig | Mapping[str, Any] | str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+def _question(config: RunConfig | Mapping[str, Any] | str | Path, overrides: Iterable[str]) -> RunConfig:
     """The data, the task and the semantics of a run: by which loss it learns, and from whom, is not asked yet."""
-    if isinstance(config, RunConfig):
-        tree = config.model_dump(mode="json")
-    else:
-        tree = override(dict(config) if isinstance(config, Mapping) else read(Path(config)), overrides)
+    given = config.model_dump(mode="json") if isinstance(config, RunConfig) else config
+    tree = override(given if isinstance(given, Mapping) else read(Path(given)), overrides)
     selection = {k: v for k, v in (tree.get("selection") or {}).items() if k in ("categories", "teachers")}
     tree = {k: v for k, v in tree.items() if k not in ("objective", "weighting", "start", "selection")}
     where = "configuration" if isinstance(config, RunConfig | Mapping) else str(config)
@@ -68,13 +66,14 @@ def rank(
     config: RunConfig | Mapping[str, Any] | str | Path,
     workspace: Workspace | None = None,
     *,
+    overrides: Iterable[str] = (),
     cpus: int = 1,
 ) -> Ranking:
     """Rank the teachers for the task of a run, as `selection.teachers` says where its policy is `transport`.
 
     With several `cpus`, so many teachers are asked at once, through Ray.
     """
-    config, workspace = question(config), workspace or Workspace.default()
+    config, workspace = _question(config, overrides), workspace or Workspace.default()
     if cpus == 1:
         return _ranked(config, workspace, lambda names, what, rows: {})
     from selkd.training.ray_entry import asking_with_ray

@@ -176,10 +176,9 @@ def rank(
 
     `selkd teachers rank student.yaml selection.teachers.policy=transport selection.teachers.level=2 --cpus 4`
     """
-    from selkd.ranking import question
     from selkd.ranking import rank as run
 
-    found = run(question(task, overrides or ()), cpus=cpus)
+    found = run(task, overrides=overrides or (), cpus=cpus)
     lines = found.table.reset_index().to_dict("records")
     if json:
         skipped, spent = dict(found.skipped), dict(found.spent)

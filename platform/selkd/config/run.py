@@ -257,8 +257,8 @@ class RunConfig(Settings):
     def _parts_agree(self) -> "RunConfig":
         chosen = self.crosses and self.selection.teachers.chooses
         if self.needs_teacher and self.teacher is None and not chosen:
-            known = "Name one of `selkd teachers list`, or let selection.teachers choose" if self.crosses else ""
-            remedy = known or "Train it with `selkd teach`"
+            here = "Name one of `selkd teachers list`, or let selection.teachers choose"
+            remedy = here if self.crosses else "Train it with `selkd teach`"
             raise ValueError(f"teacher: objective {self.objective.name!r} needs one. {remedy}.")
         if chosen and self.teacher is not None:
             raise ValueError("teacher: does nothing where selection.teachers says which ones. Remove one of them.")

@@ -5,6 +5,7 @@ Shapes: N rows, B rows of a batch, C channels, H x W pixels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol, Self
 
 import torch
@@ -71,6 +72,11 @@ class Part:
     def ids(self) -> Tensor:
         """Row numbers in the source: the keys of random draws."""
         return self.index
+
+    @property
+    def ids_sha256(self) -> str:
+        """Which rows these are, in their order: the keys of evidence say it."""
+        return sha256(self.ids.cpu().numpy().astype("<i8").tobytes()).hexdigest()
 
     @property
     def labels(self) -> Tensor:

@@ -64,7 +64,7 @@ def teacher_logits(
         "teacher": teacher_fingerprint,
         "data": data_fingerprint,
         "part": part_name,
-        "index": sha256(part.ids.cpu().numpy().astype("<i8").tobytes()).hexdigest(),
+        "index": part.ids_sha256,
         "views": views,
         "drawn": drawn if augmentation.random else None,
     }

@@ -39,6 +39,10 @@ class Faults(BaseModel):
         default=0.0, ge=0, lt=1, description="Share of the training rows about which the teacher is sure and wrong."
     )
 
+    def rows_fingerprint(self, data: str, seed: int) -> str:
+        """Of the training rows as anybody sees them; that of the `data` where nothing is wrong."""
+        return data if self == Faults() else fingerprint([data, self.model_dump(), seed])
+
     def fingerprint(self, data: str, seed: int) -> str:
         """Of what the teacher sees and says of the training rows; that of the `data` where nothing of it is wrong."""
         wrong = {"images": self.images, "teacher": self.teacher}

@@ -1,7 +1,6 @@
 """A few rows of every category, and what a network makes of them, one by one or on average."""
 
 from collections.abc import Callable
-from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -81,5 +80,5 @@ def _key(evidence: str, network: str, part: Part, data_fingerprint: str) -> dict
         "version": VERSION,
         "network": network,
         "data": data_fingerprint,
-        "index": sha256(part.ids.cpu().numpy().astype("<i8").tobytes()).hexdigest(),
+        "index": part.ids_sha256,
     }

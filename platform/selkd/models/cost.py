@@ -35,11 +35,11 @@ def multiply_adds(model: nn.Module, shape: Sequence[int]) -> int:
 def _of_layers(model: nn.Module, shape: Sequence[int]) -> int:
     found: list[int] = []
 
-    def note(layer: nn.Module, _: Any, answer: Tensor) -> None:
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            found.append(answer.numel() * layer.weight[0].numel())
+    def note(layer: nn.Conv2d | nn.Linear, _: Any, answer: Tensor) -> None:
+        found.append(answer.numel() * layer.weight[0].numel())
 
-    hooks = [module.register_forward_hook(note) for module in model.modules()]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
         with _evaluating(model):
             model(_rows(model, 1, shape))

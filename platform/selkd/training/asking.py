@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 
 import numpy as np
 import torch
@@ -128,7 +127,7 @@ class TaskSample:
             "run": _briefly(self.meanings.config.model_dump(mode="json"), steps),
             "categories": list(self.task.names),
             "data": self.meanings.seen,
-            "index": sha256(part.ids.cpu().numpy().astype("<i8").tobytes()).hexdigest(),
+            "index": part.ids_sha256,
         }
 
         def make(create: Create) -> None:

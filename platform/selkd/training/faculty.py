@@ -5,21 +5,23 @@ Shapes: V views, N rows, K1 categories of one teacher, K of the data, o outputs 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from selkd.config import RunConfig
 from selkd.data import TaskView
 from selkd.data.cache import Arrays
 from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.teachers import Teacher
 from selkd.objectives.links import Link, link, mapped
-from selkd.selection.teachers import Chosen
-from selkd.training.meanings import Meanings
+from selkd.selection.teachers import TEACHERS, Chosen, TeacherEvidence
+from selkd.selection.teachers.base import RankingSettings, of_sound
+from selkd.training.meanings import Known, Meanings
 
 log = logging.getLogger(__name__)
 CARRIED = 0.05  # entropic weight with which answers are carried to the task to be scored
@@ -80,6 +82,18 @@ class Faculty:
             for scores, one in zip(own, self.links, strict=True)
         ]
         return torch.stack(found).sum(0).log()
+
+
+def choose_teachers(config: RunConfig, evidence: TeacherEvidence, known: Known) -> Chosen:
+    """As the teacher policy says; where it ranks and its choice turns out to be broken, as it says of the others."""
+    settings, broken = config.selection.teachers, dict[str, str]()
+    chosen = TEACHERS[settings.policy](settings).choose(evidence, config.seed)
+    if isinstance(settings, RankingSettings):
+        of_sound(chosen.shares, lambda name: known[name].classifier, broken)
+    if not broken:
+        return chosen
+    cards = {name: about for name, about in evidence.cards.items() if name not in broken}
+    return choose_teachers(config, replace(evidence, cards=cards, broken={**evidence.broken, **broken}), known)
 
 
 class SideBySide(Mapping[str, Any]):

@@ -9,10 +9,8 @@ from torch import Tensor
 from selkd.config import RunConfig, Workspace
 from selkd.data import Dataset, Part, load
 from selkd.data.cache import ArrayCache
-from selkd.data.faults import Faults
 from selkd.data.samples import category_means, stratified
 from selkd.errors import UserError
-from selkd.files import fingerprint
 from selkd.models.teachers import Teacher
 from selkd.semantics import SEMANTICS, Costs, Labels
 
@@ -43,8 +41,7 @@ class Meanings:
     @property
     def seen(self) -> str:
         """Fingerprint of the run's data as its training rows show them, faults included."""
-        faults, data = self.config.data.faults, self.dataset.fingerprint
-        return data if faults == Faults() else fingerprint([data, faults.model_dump(), self.config.data.seed])
+        return self.config.data.faults.rows_fingerprint(self.dataset.fingerprint, self.config.data.seed)
 
     @property
     def shows_rows(self) -> bool:

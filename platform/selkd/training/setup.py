@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,22 +18,21 @@ from selkd.data.augment import Augmentation
 from selkd.data.cache import ArrayCache, Arrays
 from selkd.data.evidence import Answers, statistics, teacher_logits
 from selkd.data.faults import Faults, kinds, misled, spoiled
-from selkd.errors import Busy, CannotWrite, UserError
+from selkd.errors import UserError
 from selkd.files import fingerprint
 from selkd.models.classifier import Classifier
 from selkd.models.teachers import Teacher, TeacherRepository
 from selkd.objectives.kd import restrict
-from selkd.selection import SAMPLES, TEACHERS, RowEvidence, TeacherEvidence
+from selkd.selection import SAMPLES, RowEvidence, TeacherEvidence
 from selkd.selection.categories import Choice
-from selkd.selection.teachers import About, Chosen
-from selkd.selection.teachers.base import RankingSettings
+from selkd.selection.teachers import About
 from selkd.tracking import StudentCard
 from selkd.training.agreement import foreign, same_categories, square
 from selkd.training.asking import Prepare, TaskSample
 from selkd.training.batches import Batches, Stored
 from selkd.training.batchnorm import share_batch_norm
 from selkd.training.briefly import answers_of
-from selkd.training.faculty import Faculty, SideBySide
+from selkd.training.faculty import Faculty, SideBySide, choose_teachers
 from selkd.training.meanings import Known, Meanings
 from selkd.training.randomness import RowKeys, key_randomness
 from selkd.training.rounds import Rounds
@@ -101,32 +100,11 @@ class Setup:
         """Teachers with categories of their own, where the objective learns from such."""
         if not self.config.crosses:
             return None
-        chosen = self._chosen(self.teacher_evidence())
+        chosen = choose_teachers(self.config, self.teacher_evidence(), self.known)
         for reason in chosen.skipped.values() if self.workers.first else ():
             log.warning("skipped: %s", reason)
         shares = {self.known[name]: share for name, share in chosen.shares.items()}
         return Faculty.of(shares, chosen, self.meanings, self.task)
-
-    def _chosen(self, evidence: TeacherEvidence) -> Chosen:
-        """As the policy says; where it ranks and its choice turns out to be broken, as it says of the others."""
-        settings = self.config.selection.teachers
-        chosen = TEACHERS[settings.policy](settings).choose(evidence, self.config.seed)
-        faults = {name: self._fault(name) for name in chosen.shares} if isinstance(settings, RankingSettings) else {}
-        broken = {name: fault for name, fault in faults.items() if fault}
-        if not broken:
-            return chosen
-        cards = {name: about for name, about in evidence.cards.items() if name not in broken}
-        return self._chosen(replace(evidence, cards=cards, broken={**evidence.broken, **broken}))
-
-    def _fault(self, name: str) -> str | None:
-        """Why a teacher cannot be asked."""
-        try:
-            _ = self.known[name].classifier
-        except (Busy, CannotWrite):
-            raise
-        except UserError as error:
-            return str(error)
-        return None
 
     def teacher_evidence(self, prepare: Prepare = lambda *_: {}) -> TeacherEvidence:
         """What teacher policies may read; `prepare` hears what will be asked of whom, and may have it ready."""

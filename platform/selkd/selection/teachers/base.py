@@ -92,7 +92,16 @@ class TeacherEvidence:
 
 def of_each(names: Iterable[str], ask: Callable[[str], T], skipped: dict[str, str]) -> dict[str, T]:
     """What is found of each teacher. One that cannot be asked is noted in `skipped`; somebody must be left."""
-    names, found = list(names), {}
+    names = list(names)
+    found = of_sound(names, ask, skipped)
+    if not found:
+        raise UserError(f"no teacher can be asked: {'; '.join(dict.fromkeys(skipped[name] for name in names))}")
+    return found
+
+
+def of_sound(names: Iterable[str], ask: Callable[[str], T], skipped: dict[str, str]) -> dict[str, T]:
+    """The same where nobody need be left."""
+    found: dict[str, T] = {}
     for name in names:
         try:
             if name not in skipped:
@@ -101,8 +110,6 @@ def of_each(names: Iterable[str], ask: Callable[[str], T], skipped: dict[str, st
             raise
         except UserError as error:
             skipped[name] = str(error)
-    if not found:
-        raise UserError(f"no teacher can be asked: {'; '.join(dict.fromkeys(skipped[name] for name in names))}")
     return found
 
 
